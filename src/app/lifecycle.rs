@@ -46,7 +46,7 @@ pub struct App {
     gitlab: Option<String>,
     making: Making,
     daemon: Daemon,
-    /// Asks the parent, if there is one; aborted with this.
+    /// Makes services anew as what is learned changes; aborted with this.
     following: JoinSet<()>,
 }
 
@@ -103,7 +103,8 @@ impl App {
         daemon
             .serving
             .spawn(listener.serve(Arc::clone(&daemon.active), daemon.shutdown.clone()));
-        let following = making.follow_parent(&daemon.active)?;
+        let wishes = making.shared.remaking.wishes();
+        let following = making.keep_up(&daemon.active, wishes)?;
         Ok(Self {
             address,
             urls,

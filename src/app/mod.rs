@@ -12,6 +12,7 @@ mod lifecycle;
 mod mirrors;
 mod parent;
 mod reach;
+mod remaking;
 mod settings;
 mod shared;
 mod token_file;

@@ -87,7 +87,7 @@ impl Parent {
     }
 
     /// Asks once, and notes what was told; says whether that is something new.
-    async fn ask(&self) -> Result<bool, ParentFault> {
+    pub(super) async fn ask(&self) -> Result<bool, ParentFault> {
         let before = self.reading();
         let asked = self.client.ask().await;
         let reading = match &asked {

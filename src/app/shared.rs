@@ -9,6 +9,7 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 
 use super::error::StartError;
+use super::remaking::Remaking;
 use crate::access::GrantCounts;
 use crate::admin::Metrics;
 use crate::app::config::Config;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub via: HeaderValue,
     /// How the parent stood when it was last asked.
     pub parent: Arc<ParentState>,
+    /// What asks that the services be made anew.
+    pub(super) remaking: Arc<Remaking>,
     pub peer_counts: PeerCounts,
     pub grant_counts: Arc<GrantCounts>,
     /// Downloads of all configurations.
@@ -66,6 +69,7 @@ impl Shared {
             shutdown: Shutdown::default(),
             via,
             parent: Arc::default(),
+            remaking: Arc::default(),
             peer_counts: PeerCounts::default(),
             grant_counts: Arc::default(),
             running_downloads: Arc::default(),

@@ -169,10 +169,12 @@ impl<'a> Parts<'a> {
             certificate: Box::new(move || certificates.as_ref()?.validity()),
             shutdown: shared.shutdown.clone(),
         };
+        let remaking = Arc::clone(&shared.remaking);
         let maintenance = Arc::new(Maintenance::new(
             Arc::clone(&shared.store),
             Arc::clone(pages),
             Arc::clone(&shared.taking),
+            Box::new(move || remaking.wait()),
         ));
         let settings = status_settings(self.config, &self.mirrors, shared.begun, entrances.opened);
         Admin::new(observed, settings, maintenance)

@@ -16,7 +16,8 @@ use crate::values::byte_size::in_units;
 pub struct LsArguments {
     /// A project (`NAME`, `projects/42/NAME`, `groups/acme/NAME`, `MIRROR/NAME`; `*` and `?` in
     /// NAME), a scope (`projects/42`, `groups/acme`, `MIRROR/`), an address of larder's, GitLab's
-    /// or a mirror's, or a sha256. Without it: everything.
+    /// or a mirror's, or a sha256. `public-index` is the index that GitLab points to. Without it:
+    /// everything.
     #[arg(value_name = "WHAT")]
     what: Option<String>,
     /// Print JSON lines.

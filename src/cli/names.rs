@@ -4,12 +4,13 @@
 
 use super::error::CommandError;
 use crate::control::Named;
+use crate::upstream::PUBLIC_INDEX;
 use crate::values::digest::Digest;
 
 /// The forms, for a message.
 const FORMS: &str = "a project (NAME, projects/42/NAME, groups/acme/NAME, MIRROR/NAME; * and ? in \
-                     NAME), a scope (projects/42, groups/acme, MIRROR/), an address of larder's, \
-                     GitLab's or a mirror's, or a sha256";
+                     NAME), a scope (projects/42, groups/acme, MIRROR/, public-index), an address \
+                     of larder's, GitLab's or a mirror's, or a sha256";
 
 /// What a text means; `path` tells where larder serves an address.
 ///
@@ -40,7 +41,10 @@ fn read(text: &str, path: impl Fn(&str) -> Option<String>) -> Option<Named> {
         _ if name.is_empty() => None,
         Some(("projects" | "groups", _)) => Some(Named::Scope(name.to_owned())),
         Some((scope, project)) => owned(Some(scope), project),
-        None if name.len() < text.len() => Some(Named::Scope(name.to_owned())),
+        // No mirror that an operator named can be called so.
+        None if name.len() < text.len() || name == PUBLIC_INDEX => {
+            Some(Named::Scope(name.to_owned()))
+        }
         None => owned(None, name),
     }
 }
@@ -78,6 +82,9 @@ mod tests {
             ("projects/42", scope("projects/42")),
             ("groups/acme/", scope("groups/acme")),
             ("pypi/", scope("pypi")),
+            ("public-index", scope("public-index")),
+            ("public-index/", scope("public-index")),
+            ("public-index/six", project(Some("public-index"), "six")),
             ("/pypi/simple/six/", address("/pypi/simple/six/")),
             (
                 "http://127.0.0.1:3141/pypi/a-1.whl",

@@ -18,10 +18,11 @@ use crate::values::byte_size::in_units;
 pub struct PurgeArguments {
     /// A project (`NAME`, `projects/42/NAME`, `groups/acme/NAME`, `MIRROR/NAME`; `*` and `?` in
     /// NAME), a scope (`projects/42`, `groups/acme`, `MIRROR/`), an address of larder's, GitLab's
-    /// or a mirror's, or a sha256.
+    /// or a mirror's, or a sha256. `public-index` is the index that GitLab points to: where it is
+    /// is forgotten too, and GitLab's next redirect teaches it again.
     #[arg(value_name = "WHAT", group = "target")]
     what: Option<String>,
-    /// Everything.
+    /// Everything, and what was learned of upstreams.
     #[arg(long, group = "target")]
     all: bool,
     /// Only say what would be removed.
@@ -68,6 +69,9 @@ fn in_words(event: &Purged) -> String {
     match event {
         Purged::Line { name, .. } => format!("{name}\n"),
         Purged::Body { sha256, bytes } => format!("sha256:{sha256}  {}\n", in_units(*bytes)),
+        Purged::PublicIndex { url } => {
+            format!("the public index {url}, until GitLab's next redirect teaches it again\n")
+        }
         Purged::Summary {
             dry_run,
             lines,

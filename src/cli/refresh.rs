@@ -19,8 +19,9 @@ use crate::simple::FileChange;
 #[derive(Debug, Args)]
 pub struct RefreshArguments {
     /// A project (`NAME`, `projects/42/NAME`, `groups/acme/NAME`, `MIRROR/NAME`; `*` and `?` in
-    /// NAME), a scope (`projects/42`, `groups/acme`, `MIRROR/`), or the address of a page. A name
-    /// alone, a glob and a scope mean every page of them that is stored.
+    /// NAME), a scope (`projects/42`, `groups/acme`, `MIRROR/`; `public-index` is the index that
+    /// GitLab points to), or the address of a page. A name alone, a glob and a scope mean every
+    /// page of them that is stored.
     #[arg(value_name = "PROJECT")]
     what: String,
     /// Whose project it is: `projects/42`, `groups/acme` or a mirror's name.

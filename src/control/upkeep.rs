@@ -212,6 +212,8 @@ pub enum Purged {
     Line { name: String, sha256: String },
     /// Bytes to which no other address led.
     Body { sha256: String, bytes: u64 },
+    /// Where GitLab's redirects lead, which they teach again.
+    PublicIndex { url: String },
     Summary {
         dry_run: bool,
         lines: u64,

@@ -86,6 +86,19 @@ impl Learned {
         self.change(|facts| insert(&mut facts.parents, parent, serves))
     }
 
+    /// Forgets where the redirects of any GitLab lead, and which hosts have the files of these
+    /// indexes.
+    ///
+    /// # Errors
+    /// When the folder cannot be written; they are forgotten here all the same.
+    pub fn forget_public_indexes(&self) -> Result<(), StoreError> {
+        self.change(|facts| {
+            for index in std::mem::take(&mut facts.public_indexes).into_values() {
+                facts.file_hosts.remove(&index);
+            }
+        })
+    }
+
     /// Forgets everything.
     ///
     /// # Errors
@@ -169,6 +182,11 @@ mod tests {
         }
         let facts = open()?.facts();
         assert!(facts.file_hosts.len() <= ENTRIES_MAX && facts.public_indexes.len() == 1);
+        open()?.note_hosts(&index, Vec::new())?;
+        open()?.forget_public_indexes()?;
+        let facts = open()?.facts();
+        assert!(facts.public_indexes.is_empty() && !facts.file_hosts.contains_key(&index));
+        assert!(!facts.file_hosts.is_empty(), "of other indexes they stay");
         std::fs::write(Layout::make(dir.path())?.learned(), "{ no json")?;
         assert_eq!(open()?.facts(), LearnedFacts::default());
         Ok(())

@@ -36,15 +36,24 @@ pub struct Maintenance {
     pages: Arc<Pages>,
     /// What takes something away does so one after another: each judges by what it has seen.
     taking: Arc<Mutex<()>>,
+    /// Has the services made anew by what is learned now; returns when it is done.
+    remake: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Maintenance {
     /// `taking` is one for all that take from this store, whatever configuration they are of.
-    pub fn new(store: Arc<Store>, pages: Arc<Pages>, taking: Arc<Mutex<()>>) -> Self {
+    /// `remake` has the services made anew when what was learned has been forgotten.
+    pub fn new(
+        store: Arc<Store>,
+        pages: Arc<Pages>,
+        taking: Arc<Mutex<()>>,
+        remake: Box<dyn Fn() + Send + Sync>,
+    ) -> Self {
         Self {
             store,
             pages,
             taking,
+            remake,
         }
     }
 
@@ -96,15 +105,20 @@ impl Maintenance {
         .run(out)
     }
 
-    /// Removes what is named, and all pages from memory.
+    /// Removes what is named, and all pages from memory. What was learned of upstreams is out of
+    /// force when this returns, if it was meant.
     ///
     /// # Errors
     /// When the folder cannot be read or written, or the command names nothing that could be.
     pub fn purge(&self, command: &Purge, out: &Reporter<Purged>) -> Result<(), MaintenanceError> {
         let _turn = self.turn();
+        let learned = self.store.learned.facts();
         let purged = purge::run(&self.store, command, out);
         if !command.dry_run {
             self.pages.forget();
+        }
+        if self.store.learned.facts() != learned {
+            (self.remake)();
         }
         purged
     }

@@ -1,14 +1,17 @@
 //! `purge`: removes what is named, needed or not.
 //!
 //! Lines first, then the bodies to which no other line leads. What is being downloaded meanwhile is
-//! left alone, and is there again when it is done. Must not know what is in memory.
+//! left alone, and is there again when it is done. At last what was learned, so that what is served
+//! meanwhile does not begin to learn it anew. Must not know what is in memory.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::error::MaintenanceError;
 use super::selection::Selection;
 use crate::control::{Amount, Purge, Purgeable, Purged, Reporter};
+use crate::registry::Scope;
 use crate::store::{IndexLine, IndexSubject, Removal, Store, WheelMark};
+use crate::upstream::PUBLIC_INDEX;
 use crate::values::digest::Digest;
 
 pub(super) fn run(
@@ -54,9 +57,6 @@ impl PurgeRun<'_> {
         if let Selection::Digest(digest) = &self.target {
             self.taken.insert(*digest);
         }
-        if matches!(self.target, Selection::All) && !self.dry_run {
-            self.store.learned.clear()?;
-        }
         self.drop_lines()?;
         // A second look: the wheels are known now.
         self.drop_metadata()?;
@@ -82,6 +82,7 @@ impl PurgeRun<'_> {
                 Removal::Busy => skipped += 1,
             }
         }
+        self.forget_learned()?;
         Ok(self.out.tell(Purged::Summary {
             dry_run: self.dry_run,
             lines: self.lines,
@@ -89,6 +90,30 @@ impl PurgeRun<'_> {
             shared: shared.len() as u64,
             skipped,
         })?)
+    }
+
+    /// Forgets where the public index is, if that is meant; with everything, all that was learned.
+    fn forget_learned(&self) -> Result<(), MaintenanceError> {
+        let is_meant = match &self.target {
+            Selection::All => true,
+            Selection::Scope(scope) => Scope::mirror(PUBLIC_INDEX).as_ref() == Some(scope),
+            _ => false,
+        };
+        if !is_meant {
+            return Ok(());
+        }
+        let learned = &self.store.learned;
+        let indexes: BTreeSet<String> = learned.facts().public_indexes.into_values().collect();
+        if !self.dry_run {
+            match self.target {
+                Selection::All => learned.clear()?,
+                _ => learned.forget_public_indexes()?,
+            }
+        }
+        for url in indexes {
+            self.out.tell(Purged::PublicIndex { url })?;
+        }
+        Ok(())
     }
 
     fn drop_lines(&mut self) -> Result<(), MaintenanceError> {

@@ -14,6 +14,7 @@ use crate::index::{PageRequest, Pages, RefreshedPage};
 use crate::registry::{PageRef, Route};
 use crate::simple::{FileChange, Format, ProjectName};
 use crate::store::{IndexSubject, Store};
+use crate::upstream::PUBLIC_INDEX;
 use crate::values::clock;
 
 /// The one page that is meant, whether or not it is stored; none where several may be.
@@ -40,7 +41,13 @@ pub(super) fn pages(
     match (one_page(named, &selection), &selection) {
         (Some(page), _) if pages.serves(&page.scope) => return Ok(vec![page]),
         (Some(PageRef { scope, .. }), _) => {
-            let why = format!("there is no mirror {scope} in the configuration");
+            let why = match scope.to_string().as_str() {
+                PUBLIC_INDEX => {
+                    "where the public index is is not known yet: GitLab's first redirect to it tells"
+                        .to_owned()
+                }
+                name => format!("there is no mirror {name} in the configuration"),
+            };
             return Err(MaintenanceError::Command(why));
         }
         (None, Selection::Projects(..) | Selection::Scope(_)) => {}
@@ -63,13 +70,15 @@ pub(super) fn pages(
         Ok(())
     })?;
     if found.is_empty() {
-        let name = match named {
-            Named::Project { project: name, .. } | Named::Scope(name) => name,
-            Named::Address(name) | Named::Sha256(name) => name,
+        let why = match named {
+            Named::Project { project: name, .. } => format!(
+                "no page of {name} is stored: say whose it is, with --from projects/42, groups/acme or a mirror's name"
+            ),
+            Named::Scope(name) | Named::Address(name) | Named::Sha256(name) => {
+                format!("no page of {name} is stored: its first reader's request stores one")
+            }
         };
-        return Err(MaintenanceError::Command(format!(
-            "no page of {name} is stored: say whose it is, with --from projects/42, groups/acme or a mirror's name"
-        )));
+        return Err(MaintenanceError::Command(why));
     }
     Ok(found.into_values().collect())
 }

@@ -27,6 +27,8 @@ impl App {
         // What the parent of before serves is news no more.
         self.following.shutdown().await;
         let parent = self.making.shared.parent.read();
+        // What is forgotten while services are made is not forgotten by these.
+        let wishes = self.making.shared.remaking.wishes();
         let made = self.make(config).await;
         let taken = match made {
             Ok(made) => self.take(made),
@@ -35,7 +37,7 @@ impl App {
                 Err(error)
             }
         };
-        self.following = self.making.follow_parent(&self.daemon.active)?;
+        self.following = self.making.keep_up(&self.daemon.active, wishes)?;
         taken
     }
 

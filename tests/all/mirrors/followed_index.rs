@@ -976,3 +976,77 @@ fn commands_know_that_it_has_files_and_neither_pages_nor_keys() {
     }
     world.assert_innocent();
 }
+
+#[test]
+fn the_public_index_alone_is_forgotten_and_taught_again_by_the_next_redirect() {
+    let world = World::new();
+    let larder = world.larder();
+    let said = larder.command(&["purge", "public-index"]);
+    assert_eq!(said.status.code(), Some(1), "nothing is known: {said:?}");
+    let said = larder.command(&["refresh", "left-pad", "--from", "public-index"]);
+    let words = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(words.contains("not known yet"), "{words}");
+
+    let gear = Distribution::new("acme-gear", "0.3").wheel();
+    world.gitlab.publish(42, &gear);
+    let private = path::project_file(42, &gear);
+    reader(&larder).get(&private).expect(200);
+    get_as(&reader(&larder), &page(), JSON).expect(200);
+    let file = address(&world.index, &public());
+    reader(&larder).get(&file).expect(200);
+    kept(&larder, &public());
+    kept(&larder, &gear);
+    let listing = world.says(&larder, &["ls", "public-index"]);
+    assert!(listing.contains(&public().filename), "{listing}");
+    assert!(!listing.contains(&gear.filename), "{listing}");
+    // A page is stored behind its answer.
+    let unchanged = "/public-index/simple/left-pad/  unchanged";
+    eventually("its stored page is asked for again", || {
+        let said = world.says(&larder, &["refresh", "public-index"]);
+        said.contains(unchanged)
+    });
+
+    // GitLab points elsewhere by now, and larder keeps to what it learned.
+    world.points_to(OTHER);
+    let name = "the public index https://index.example/simple/";
+    let planned = world.says(&larder, &["purge", "public-index", "--dry-run"]);
+    assert!(planned.contains(name), "{planned}");
+    reader(&larder).get(&file).expect(200);
+    let purged = larder.command(&["purge", "public-index"]);
+    let words = String::from_utf8_lossy(&purged.stdout).into_owned();
+    assert!(purged.status.success(), "{purged:?}");
+    assert!(words.contains(name), "{words}");
+
+    // At once: it has no address, its files are gone, and nothing else is.
+    world.index.log().clear();
+    assert_eq!(reader(&larder).get(&file).status, 404);
+    let shown = world.says(&larder, &["config", "show"]);
+    assert!(shown.contains("not known yet"), "{shown}");
+    let listing = world.says(&larder, &["ls"]);
+    assert!(!listing.contains(&public().filename), "{listing}");
+    assert!(listing.contains(&gear.filename), "{listing}");
+    assert_eq!(world.index.log().len(), 0);
+
+    // The next redirect teaches the other one.
+    let shown = listed_at(&larder, &page());
+    assert_eq!(shown, file);
+    reader(&larder).get(&file).expect(200);
+    let status = larder.client().get("/-/status").json();
+    let known = &status["public_index"];
+    assert_eq!(known["url"], format!("{OTHER}/simple/"), "{known}");
+    let asked = world.proxy.asked();
+    assert!(
+        asked.iter().any(|line| line.contains("other.example")),
+        "{asked:?}"
+    );
+
+    // With everything it is forgotten as well, and without a restart.
+    larder.command(&["purge", "--all"]);
+    let status = larder.client().get("/-/status").json();
+    assert_eq!(status["public_index"]["url"], serde_json::Value::Null);
+}
+
+/// Where the first file of a page in place is.
+fn listed_at(larder: &Larder, page: &str) -> String {
+    listed(&get_as(&reader(larder), page, JSON))[0].url.clone()
+}
