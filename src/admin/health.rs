@@ -29,7 +29,7 @@ pub struct Reason {
     /// One of the words of `REASONS`.
     #[serde(rename = "reason")]
     pub word: &'static str,
-    /// A short sentence for a person, without paths, packages or addresses.
+    /// A short sentence for a person, without paths, packages, or addresses but a parent's.
     pub detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<String>,
@@ -76,7 +76,7 @@ impl Reason {
             return None;
         }
         let cause = peer.last_fault.map(|(cause, _)| cause);
-        let mut detail = format!("cannot reach {}", peer.name);
+        let mut detail = format!("cannot reach {}", peer.title());
         if let Some(since) = condition.since {
             detail += &format!(" for {}", in_seconds(since));
         }
@@ -106,8 +106,9 @@ impl Reason {
             mirror => format!("mirrors.{mirror}"),
         };
         let detail = format!(
-            "{name} has refused larder's own credential ({section}.token_file) for {}: put a good one \
+            "{} has refused larder's own credential ({section}.token_file) for {}: put a good one \
              there and reload",
+            peer.title(),
             in_seconds(since)
         );
         Some(Self {
@@ -124,7 +125,7 @@ impl Reason {
         if parent.is_known && !fault.is_final() {
             return None;
         }
-        let mut detail = fault.to_string();
+        let mut detail = parent.fault_in_words()?;
         if !parent.is_known {
             detail += "; its mirrors are not known here yet";
         }
@@ -455,7 +456,7 @@ mod tests {
             let parent = ParentReading {
                 is_known,
                 fault,
-                version: None,
+                ..ParentReading::default()
             };
             let health = Health::of(&Readings {
                 parent: Some(parent.clone()),

@@ -156,7 +156,7 @@ fn add_parents_mirrors(
             continue;
         }
         let section = parents_section(config, parent, name);
-        let mut base = mirror_base(name, &section)?;
+        let mut base = mirror_base(name, &section)?.of_parent();
         if name == PUBLIC_INDEX {
             base = base.without_pages();
         }

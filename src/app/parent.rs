@@ -43,6 +43,7 @@ impl Parent {
         let bases = bases(config)?;
         let client = ParentClient::new(
             &config.gitlab,
+            url,
             bases.asked(),
             &transport,
             shared.via.clone(),
@@ -92,6 +93,7 @@ impl Parent {
         let asked = self.client.ask().await;
         let reading = match &asked {
             Ok(status) => ParentReading {
+                url: self.url.clone(),
                 is_known: true,
                 version: Some(status.version.clone()),
                 fault: None,
@@ -111,6 +113,7 @@ impl Parent {
     fn reading(&self) -> ParentReading {
         let is_known = self.shared.store.learned.facts().parents;
         ParentReading {
+            url: self.url.clone(),
             is_known: is_known.contains_key(&self.url),
             ..self.shared.parent.read().unwrap_or_default()
         }

@@ -37,12 +37,15 @@ pub fn upstreams(
             if known.is_public_index {
                 continue;
             }
-            if let Some(index) = known.base.index() {
+            if let Some(index) = known.base.index()
+                && !known.base.is_parents()
+            {
                 announce(&format!("mirrors.{}", known.base), transport, index);
             }
             mirrors.push(mirror(known, transport, via)?);
         }
-        announce("gitlab", &opened.gitlab, &gitlab_url(bases)?);
+        let url = gitlab_url(bases)?;
+        announce(first_section(config), &opened.gitlab, &url);
         opened.gitlab
     };
     let stores = AllowedOrigins::parse(&config.gitlab.object_storage_origins)
@@ -56,7 +59,10 @@ pub fn upstreams(
         service_token,
     )
     .map_err(|why| StartError::Setting(format!("gitlab: {why}")))?;
-    let upstream = upstream.offline(config.offline).with_mirrors(mirrors);
+    let mut upstream = upstream.offline(config.offline).with_mirrors(mirrors);
+    if let Some(parent) = config.parent() {
+        upstream = upstream.under_parent(parent);
+    }
     for known in known {
         if known.is_public_index {
             let trial = IndexTrial {
@@ -73,6 +79,14 @@ pub fn upstreams(
     Ok(upstream)
 }
 
+/// What says where the first upstream is.
+fn first_section(config: &Config) -> &'static str {
+    match config.parent() {
+        Some(_) => "parent",
+        None => "gitlab",
+    }
+}
+
 /// How each peer is reached.
 pub struct Transports {
     pub gitlab: Transport,
@@ -85,7 +99,7 @@ pub fn transports(config: &Config, known: &[KnownMirror]) -> Result<Transports, 
     let gitlab = transport("gitlab", &config.gitlab.transport(), &environment)?;
     let mut mirrors = Vec::new();
     for mirror in known {
-        if mirror.is_public_index {
+        if mirror.is_public_index || mirror.base.is_parents() {
             mirrors.push(gitlab.clone());
             continue;
         }

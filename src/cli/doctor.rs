@@ -235,8 +235,17 @@ fn start_upstreams(
     for (at, ((base, _), way)) in input.context.mirrors.iter().zip(mirrors).enumerate() {
         let section = match base.scope().to_string().as_str() {
             // It is given in the place of the parent's own pages alone.
-            PUBLIC_INDEX if input.context.has_parent => continue,
+            PUBLIC_INDEX if base.is_parents() => continue,
             PUBLIC_INDEX => "public index".to_owned(),
+            name if base.is_parents() => {
+                let mirror = peers::ParentsMirrorCheck {
+                    prober: prober.clone(),
+                    scope: base.scope().clone(),
+                };
+                let section = format!("the parent's mirror {name}");
+                examining.spawn(async move { (at + 1, (section, mirror.examine().await)) });
+                continue;
+            }
             name => format!("mirrors.{name}"),
         };
         let mirror = peers::MirrorCheck {

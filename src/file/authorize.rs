@@ -14,7 +14,7 @@ use super::request::{AccessAnswer, FileRequest, NoReply};
 use crate::access::{AuthVerdict, Authorization, Caller, Permit, verdict};
 use crate::registry::{FileRef, Route};
 use crate::upstream::{
-    FileAnswer, PassThrough, Peer, Upstream, UpstreamError, UpstreamRequest, Validators,
+    FileAnswer, PassThrough, Upstream, UpstreamError, UpstreamRequest, Validators,
 };
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::clock;
@@ -96,7 +96,7 @@ async fn ask(
     validators: Validators,
 ) -> AccessAnswer {
     let asked = clock::now();
-    let peer = Peer::of(&file.scope);
+    let peer = upstream.peer_of(&file.scope);
     // Without a validator one byte tells as much as all of them.
     let one_byte = validators.is_empty() && !ranges.none(&file.scope);
     let route = Route::File(file);

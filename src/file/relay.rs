@@ -11,7 +11,7 @@ use super::error::FileError;
 use super::ranges::{FIRST_BYTE, wanted_range};
 use super::request::{FileReply, FileRequest, NoReply, WantedPart};
 use crate::access::{Authorization, Permit};
-use crate::registry::{Route, Scope};
+use crate::registry::Route;
 use crate::store::Cause;
 use crate::upstream::{
     ContentRange, FileAnswer, IdleBody, Peer, UpstreamError, UpstreamRequest, UpstreamResponse,
@@ -90,7 +90,8 @@ impl Files {
             let standing = Authorization::Proven(permit);
             return self.read_along(request, standing, true, now).await;
         }
-        let body = begun(answer.body, Some(range.bytes()), &request.file.scope).await?;
+        let peer = self.upstream.peer_of(&request.file.scope);
+        let body = begun(answer.body, Some(range.bytes()), &peer).await?;
         // A client that reads a range of a file now mostly wants the rest soon.
         if let Some(size) = range.whole
             && size <= self.config.background_fetch_max.0
@@ -134,11 +135,11 @@ fn known(permit: Permit, size: u64, outcome: Outcome) -> FileReply {
 pub(super) async fn begun(
     mut body: IdleBody,
     bytes: Option<u64>,
-    scope: &Scope,
+    peer: &Peer,
 ) -> Result<IdleBody, FileError> {
     match body.begin().await {
         Ok(false) if bytes.is_some_and(|bytes| bytes > 0) => Err(FileError::Body(Cause::Short)),
         Ok(_) => Ok(body),
-        Err(why) => Err(UpstreamError::of_body(&Peer::of(scope), &why).into()),
+        Err(why) => Err(UpstreamError::of_body(peer, &why).into()),
     }
 }

@@ -52,6 +52,7 @@ impl Files {
         let answered = self.ask_unverified(path, wanted).await;
         let answered = answered.map_err(|why| FileError::from(why).about(path.filename().as_str()));
         let is_head = wanted == WantedPart::Head;
+        let peer = self.upstream.peer_of(path.scope());
         match answered? {
             FileAnswer::Whole(answer) => {
                 let answer = answer.uncoded()?;
@@ -59,7 +60,7 @@ impl Files {
                 if is_head {
                     return Ok(FileReply::Unverified { size, body: None });
                 }
-                let body = Some(begun(answer.body, size, path.scope()).await?);
+                let body = Some(begun(answer.body, size, &peer).await?);
                 Ok(FileReply::Unverified { size, body })
             }
             FileAnswer::Part(range, answer) => {
@@ -68,7 +69,7 @@ impl Files {
                     let size = range.whole;
                     return Ok(FileReply::Unverified { size, body: None });
                 }
-                let body = begun(answer.body, Some(range.bytes()), path.scope()).await?;
+                let body = begun(answer.body, Some(range.bytes()), &peer).await?;
                 Ok(FileReply::Partial { range, body })
             }
             FileAnswer::Refused(answer) => Ok(FileReply::PassThrough(answer)),

@@ -35,7 +35,7 @@ use std::time::Instant;
 use crate::access::Authorization;
 use crate::registry::{PageRef, Route, Scope};
 use crate::simple::ProjectName;
-use crate::upstream::{Forward, UpstreamError};
+use crate::upstream::{Forward, Peer, UpstreamError};
 use crate::values::cache_status::CacheStatus;
 use crate::values::clock;
 
@@ -129,9 +129,17 @@ impl Pages {
         self.serves(scope) && !in_place_only
     }
 
-    /// Whether a mirror of this scope may yet turn out to be the parent's.
-    pub fn awaits_parent(&self, scope: &Scope) -> bool {
-        scope.is_mirror() && self.fetcher.dependencies.upstream.awaits_parent()
+    /// Who is asked about packages of this scope, as messages name it.
+    pub fn peer_of(&self, scope: &Scope) -> Peer {
+        self.fetcher.dependencies.upstream.peer_of(scope)
+    }
+
+    /// The parent, where a mirror of this scope may yet turn out to be its.
+    pub fn awaited_parent(&self, scope: &Scope) -> Option<Peer> {
+        if !scope.is_mirror() {
+            return None;
+        }
+        self.fetcher.dependencies.upstream.awaited_parent()
     }
 
     /// What is known of the index that GitLab points to; none if it is not followed.

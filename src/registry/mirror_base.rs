@@ -74,6 +74,8 @@ pub struct MirrorBase {
     has_pages: bool,
     /// Its index is the one that GitLab points to.
     is_learned: bool,
+    /// A parent told of it: no section names it.
+    is_parents: bool,
 }
 
 #[derive(Debug)]
@@ -127,6 +129,7 @@ impl MirrorBase {
             listed: Arc::default(),
             has_pages: true,
             is_learned: false,
+            is_parents: false,
         })
     }
 
@@ -144,6 +147,7 @@ impl MirrorBase {
             listed: listed.into(),
             has_pages: true,
             is_learned: true,
+            is_parents: false,
         }
     }
 
@@ -151,6 +155,16 @@ impl MirrorBase {
     pub fn without_pages(mut self) -> Self {
         self.has_pages = false;
         self
+    }
+
+    /// The same, of which a parent told.
+    pub fn of_parent(mut self) -> Self {
+        self.is_parents = true;
+        self
+    }
+
+    pub fn is_parents(&self) -> bool {
+        self.is_parents
     }
 
     pub fn has_pages(&self) -> bool {

@@ -8,7 +8,6 @@ use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 
 use crate::access::Credential;
-use crate::registry::Scope;
 use crate::store::Cause;
 use crate::upstream::Peer;
 use crate::values::error_chain;
@@ -40,9 +39,9 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn of(headers: &HeaderMap, scope: Option<&Scope>, method: &Method) -> Self {
+    pub(super) fn of(headers: &HeaderMap, upstream: Option<Peer>, method: &Method) -> Self {
         Self {
-            upstream: scope.map(Peer::of),
+            upstream,
             is_upload: method == Method::POST,
             is_anonymous: Credential::read(headers).is_ok_and(|shown| shown.is_anonymous()),
         }

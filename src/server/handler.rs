@@ -39,7 +39,8 @@ impl Services {
         // Dropped before it is told of an answer if the client leaves meanwhile.
         let entry = self.log_entry(&parts, &route, &correlation, now);
         let scope = route.as_ref().ok().and_then(Route::scope).cloned();
-        let asked = Asked::of(&parts.headers, scope.as_ref(), &parts.method);
+        let upstream = scope.as_ref().map(|scope| self.pages.peer_of(scope));
+        let asked = Asked::of(&parts.headers, upstream, &parts.method);
         let answered = match route {
             Ok(route) => {
                 correlation::scope(
@@ -111,10 +112,10 @@ impl Services {
             return Ok(route);
         }
         match route.scope() {
-            Some(scope) if self.pages.awaits_parent(scope) => {
-                Err(UpstreamError::ParentUnknown.into())
-            }
-            Some(scope) if scope.is_mirror() => Err(RouteError::NoMirror(scope.clone()).into()),
+            Some(scope) if scope.is_mirror() => Err(match self.pages.awaited_parent(scope) {
+                Some(parent) => UpstreamError::ParentUnknown(parent).into(),
+                None => RouteError::NoMirror(scope.clone()).into(),
+            }),
             _ => Err(RouteError::Unknown.into()),
         }
     }

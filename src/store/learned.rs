@@ -183,6 +183,7 @@ mod tests {
         let facts = open()?.facts();
         assert!(facts.file_hosts.len() <= ENTRIES_MAX && facts.public_indexes.len() == 1);
         open()?.note_hosts(&index, Vec::new())?;
+        open()?.note_hosts("https://other.example/", Vec::new())?;
         open()?.forget_public_indexes()?;
         let facts = open()?.facts();
         assert!(facts.public_indexes.is_empty() && !facts.file_hosts.contains_key(&index));

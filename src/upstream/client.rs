@@ -4,6 +4,7 @@
 //! there. Must not know how a peer is asked.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -17,6 +18,7 @@ use super::gitlab::GitLab;
 use super::gitlab_check::GitLabCheck;
 use super::index_trial::{IndexTrial, TrialError};
 use super::mirror::Mirror;
+use super::peer::Peer;
 use super::redirect::AllowedOrigins;
 use super::request::{FileAnswer, PageAnswer, UpstreamRequest};
 use super::response::PassThrough;
@@ -94,6 +96,19 @@ impl Upstream {
         Ok(self)
     }
 
+    /// A larder at this URL is what is asked as GitLab, and for those mirrors that it told of.
+    #[must_use]
+    pub fn under_parent(mut self, url: &str) -> Self {
+        let parent = Peer::Parent(Arc::from(url));
+        self.gitlab.is_at(&parent);
+        for mirror in self.mirrors.values_mut() {
+            if mirror.base().is_parents() {
+                mirror.is_at(&parent);
+            }
+        }
+        self
+    }
+
     /// Goes on counting where others of the same names left off.
     #[must_use]
     pub fn counting(mut self, counts: &PeerCounts) -> Self {
@@ -117,11 +132,6 @@ impl Upstream {
             awaits_parent: awaits,
             ..self
         }
-    }
-
-    /// Whether there may be mirrors that are not known yet.
-    pub fn awaits_parent(&self) -> bool {
-        self.awaits_parent
     }
 
     /// Whether no peer is asked.
@@ -154,6 +164,25 @@ impl Upstream {
             Some(base) => base.is_named_by_operator(path),
             None => true,
         }
+    }
+
+    /// Who is asked about packages of this scope, as messages name it.
+    pub fn peer_of(&self, scope: &Scope) -> Peer {
+        if !scope.is_mirror() {
+            return self.gitlab.peer().clone();
+        }
+        match self.mirrors.get(scope) {
+            Some(mirror) => mirror.peer().clone(),
+            None => Peer::of(scope),
+        }
+    }
+
+    /// Who may yet tell its mirrors, if there is a parent that has not.
+    pub fn awaited_parent(&self) -> Option<Peer> {
+        if self.awaits_parent {
+            return Some(self.gitlab.peer().clone());
+        }
+        None
     }
 
     /// Whether there is a peer to ask about packages of this scope.

@@ -193,6 +193,7 @@ impl PeerStats {
         let last_fault = *self.last_fault.lock();
         PeerReading {
             name,
+            parent: None,
             condition,
             refused: None,
             requests: requests.collect(),
@@ -212,6 +213,8 @@ impl PeerStats {
 pub struct PeerReading {
     /// `gitlab`, `object_store`, or the name of a mirror, which has no underscore.
     pub name: String,
+    /// The URL of the parent that is asked for it.
+    pub parent: Option<Arc<str>>,
     pub condition: BreakerCondition,
     /// For how long it has refused larder's own credential.
     pub refused: Option<Duration>,
@@ -225,6 +228,17 @@ pub struct PeerReading {
     pub received_bytes: u64,
     /// From a request to the head of its answer.
     pub latency: HistogramReading,
+}
+
+impl PeerReading {
+    /// Who is asked, for a person.
+    pub fn title(&self) -> String {
+        match (&self.parent, self.name.as_str()) {
+            (None, name) => name.to_owned(),
+            (Some(url), "gitlab") => format!("the parent at {url}"),
+            (Some(url), name) => format!("{name} of the parent at {url}"),
+        }
+    }
 }
 
 #[cfg(test)]

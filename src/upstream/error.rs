@@ -1,7 +1,7 @@
 //! Why there is no answer to use.
 //!
-//! Messages go to clients: they name the peer and the key to look at, and no addresses; the log has
-//! the rest. Must not know what status a client gets.
+//! Messages go to clients: they name the peer and the key to look at, and no addresses but a
+//! parent's; the log has the rest. Must not know what status a client gets.
 
 use std::time::Duration;
 
@@ -34,20 +34,21 @@ pub enum UpstreamError {
     BreakerOpen(Peer, Duration),
     #[error("request loop: gitlab.url, parent or a mirror's url points back at this larder")]
     Loop,
-    #[error("GitLab refused larder's own token ({0}): check gitlab.token_file")]
-    ServiceToken(StatusCode),
+    #[error("{0} refused larder's own token ({1}): check gitlab.token_file")]
+    ServiceToken(Peer, StatusCode),
     #[error("{0} refused larder ({1}): check that mirror's username and token_file")]
     MirrorCredential(Peer, StatusCode),
     #[error(
-        "GitLab redirected to another address of its own or to a sign-in page: check gitlab.url, and https in it"
+        "{0} redirected to another address of its own or to a sign-in page: check {key}, and https in it",
+        key = .0.url_key()
     )]
-    Elsewhere,
+    Elsewhere(Peer),
     #[error("the object store refused the signed link ({0})")]
     StoreRefused(StatusCode),
     #[error(
-        "GitLab redirected a file to an origin that is not allowed; the log says which line to add to gitlab.object_storage_origins"
+        "{0} redirected a file to an origin that is not allowed; the log says which line to add to gitlab.object_storage_origins"
     )]
-    StoreForbidden,
+    StoreForbidden(Peer),
     #[error(
         "{0} redirected to an origin that is not allowed; the log says which line to add to its redirects"
     )]
@@ -58,8 +59,8 @@ pub enum UpstreamError {
     WrongPart(Peer),
     #[error("{0}'s answer is larger than limits allow")]
     TooLarge(Peer),
-    #[error("the parent has not answered yet, so that its mirrors are not known here")]
-    ParentUnknown,
+    #[error("{0} has not answered yet, so that its mirrors are not known here")]
+    ParentUnknown(Peer),
     #[error("larder is offline and asks no upstream")]
     Offline,
     #[error("{0}")]
@@ -77,7 +78,7 @@ impl UpstreamError {
                 | Self::Silent(..)
                 | Self::BreakerOpen(..)
                 | Self::Offline
-                | Self::ParentUnknown
+                | Self::ParentUnknown(_)
         )
     }
 
@@ -129,13 +130,13 @@ impl UpstreamError {
             Self::Failed(..) => "upstream_status",
             Self::BreakerOpen(..) => "circuit_open",
             Self::Loop => "loop",
-            Self::ServiceToken(_) | Self::MirrorCredential(..) => "larder_credential",
-            Self::Elsewhere => "gitlab_url",
+            Self::ServiceToken(..) | Self::MirrorCredential(..) => "larder_credential",
+            Self::Elsewhere(_) => "gitlab_url",
             Self::StoreRefused(_) => "refused",
-            Self::StoreForbidden | Self::RedirectForbidden(_) | Self::Redirects(_) => "redirect",
+            Self::StoreForbidden(_) | Self::RedirectForbidden(_) | Self::Redirects(_) => "redirect",
             Self::WrongPart(_) | Self::Unusable(_) => "bad_answer",
             Self::TooLarge(_) => "too_large",
-            Self::ParentUnknown => "parent_unknown",
+            Self::ParentUnknown(_) => "parent_unknown",
             Self::Offline => "offline",
         }
     }

@@ -101,6 +101,15 @@ impl GitLab {
         })
     }
 
+    /// What is asked is this peer, which stands in GitLab's place.
+    pub(super) fn is_at(&mut self, peer: &Peer) {
+        self.client.is_at(peer);
+    }
+
+    pub(super) fn peer(&self) -> &Peer {
+        self.client.peer()
+    }
+
     pub(super) fn bases(&self) -> &Bases {
         &self.bases
     }
@@ -148,7 +157,7 @@ impl GitLab {
             status if status.is_redirection() => {
                 match page_redirect(&url, answer.location(), &self.bases) {
                     PageRedirect::Forward => self.forwarded(request.route, &url, answer).await,
-                    PageRedirect::Elsewhere => Err(UpstreamError::Elsewhere),
+                    PageRedirect::Elsewhere => Err(UpstreamError::Elsewhere(self.peer().clone())),
                 }
             }
             _ => Ok(PageAnswer::Refused(self.refusal(request, answer).await?)),
@@ -241,12 +250,17 @@ impl GitLab {
                         return Ok(FileAnswer::Admitted(answer.status));
                     }
                     FileRedirect::Store(next) => url = next,
-                    FileRedirect::Elsewhere => return Err(UpstreamError::Elsewhere),
-                    FileRedirect::Forbidden(origin) => {
-                        tracing::warn!(%origin, "GitLab redirected a file to this origin; to allow it, add it to gitlab.object_storage_origins");
-                        return Err(UpstreamError::StoreForbidden);
+                    FileRedirect::Elsewhere => {
+                        return Err(UpstreamError::Elsewhere(self.peer().clone()));
                     }
-                    FileRedirect::Unreadable => return Err(UpstreamError::Redirects(Peer::GitLab)),
+                    FileRedirect::Forbidden(origin) => {
+                        let peer = self.peer().clone();
+                        tracing::warn!(%origin, "{peer} redirected a file to this origin; to allow it, add it to gitlab.object_storage_origins");
+                        return Err(UpstreamError::StoreForbidden(peer));
+                    }
+                    FileRedirect::Unreadable => {
+                        return Err(UpstreamError::Redirects(self.peer().clone()));
+                    }
                 }
                 // Never a credential, and a store that fails says nothing of GitLab.
                 client = &self.store;
@@ -269,7 +283,7 @@ impl GitLab {
                 _ => Ok(FileAnswer::Refused(self.refusal(request, answer).await?)),
             };
         }
-        Err(UpstreamError::Redirects(Peer::GitLab))
+        Err(UpstreamError::Redirects(self.peer().clone()))
     }
 
     pub(super) async fn pass(
@@ -305,7 +319,7 @@ impl GitLab {
         let answered = self.upload_once(route, credential, upload).await;
         let status = match &answered {
             Ok(pass_through) => Some(pass_through.status),
-            Err(UpstreamError::ServiceToken(status)) => Some(*status),
+            Err(UpstreamError::ServiceToken(_, status)) => Some(*status),
             Err(_) => None,
         };
         self.client.tally_upload(&answered, status);
@@ -338,7 +352,7 @@ impl GitLab {
                 wanted.notify_one();
             }
         });
-        let late = UpstreamError::Silent(Peer::GitLab, self.upload_timeout);
+        let late = UpstreamError::Silent(self.peer().clone(), self.upload_timeout);
         let opened = self.uploads.open(whole.uri()).await;
         let stream = opened.map_err(|why| self.client.failure(&why, true, &url))?;
         let for_proxy = stream.is_for_proxy();
@@ -393,7 +407,7 @@ impl GitLab {
     fn check_service_token(&self, answer: &UpstreamResponse) -> Result<(), UpstreamError> {
         match answer.status {
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) if self.service_token => {
-                Err(UpstreamError::ServiceToken(status))
+                Err(UpstreamError::ServiceToken(self.peer().clone(), status))
             }
             _ => Ok(()),
         }
@@ -428,7 +442,7 @@ impl GitLab {
         } else if status.is_client_error() {
             self.pass_through(answer).await
         } else {
-            Err(UpstreamError::Failed(Peer::GitLab, status))
+            Err(UpstreamError::Failed(self.peer().clone(), status))
         };
         if let (Some(wait), Some(who)) = (wait, request.who) {
             self.throttles.hold(Some(who), &refusal, wait, clock::now());
@@ -438,7 +452,7 @@ impl GitLab {
 
     async fn pass_through(&self, answer: UpstreamResponse) -> Result<PassThrough, UpstreamError> {
         let pass_through = answer.pass_through(self.refusal_bytes_max).await;
-        pass_through.map_err(|why| UpstreamError::of_body(&Peer::GitLab, &why))
+        pass_through.map_err(|why| UpstreamError::of_body(self.peer(), &why))
     }
 }
 

@@ -10,6 +10,7 @@ use http::StatusCode;
 use super::client::Upstream;
 use super::examination::ProbeResponse;
 use super::gitlab_check::GitLabState;
+use super::parent::{STATUS_BYTES_MAX, read_status};
 use super::request::{Inquiry, UpstreamRequest};
 use crate::access::Credential;
 use crate::registry::{PageRef, Route, Scope, ScopeKind};
@@ -57,19 +58,31 @@ impl Upstream {
         let request = UpstreamRequest::plain(&route, &anonymous);
         let heard = self.examine(Inquiry::Version, &request, ANSWER_BYTES_MAX);
         match heard.await {
+            Ok(heard) if heard.is_of_larder => self.larder_fault(&request).await,
             Ok(heard) => fault(&heard),
             Err(why) => Some(why.to_string()),
         }
+    }
+
+    /// Another larder stands for the GitLab behind it. What it serves besides has no address here:
+    /// only of a parent's is that known.
+    async fn larder_fault(&self, request: &UpstreamRequest<'_>) -> Option<String> {
+        let heard = self.examine(Inquiry::Status, request, STATUS_BYTES_MAX);
+        let status = read_status(&heard.await.ok()?.body).ok()?;
+        if !status.serves_more_than_gitlab() {
+            return None;
+        }
+        Some(
+            "this is another larder: set parent to its URL in place of gitlab.url; without that \
+             links to its mirrors and to the public index lead past this larder"
+                .to_owned(),
+        )
     }
 }
 
 /// What is wrong with an answer to the question for the version. GitLab tells it to callers with a
 /// token alone, and says so in JSON.
 fn fault(heard: &ProbeResponse) -> Option<String> {
-    // Another larder stands for the GitLab behind it.
-    if heard.is_of_larder {
-        return None;
-    }
     let code = heard.status.as_u16();
     let is_json = heard.content_type.starts_with("application/json");
     match heard.status {

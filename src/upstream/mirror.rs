@@ -157,6 +157,17 @@ impl Mirror {
         may_take(host) && self.connector.is_public(host).await
     }
 
+    /// What is asked is this peer, which serves the mirror.
+    pub(super) fn is_at(&mut self, peer: &Peer) {
+        for client in [&mut self.client, &mut self.elsewhere, &mut self.open] {
+            client.is_at(peer);
+        }
+    }
+
+    pub(super) fn peer(&self) -> &Peer {
+        self.client.peer()
+    }
+
     pub fn base(&self) -> &MirrorBase {
         &self.base
     }

@@ -4,6 +4,7 @@
 //! of that. Packages are asked for as of any GitLab and any mirror. Must not remember what it
 //! learned.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -27,7 +28,7 @@ use crate::values::quantity::Span;
 const PARENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longest status that is read.
-const STATUS_BYTES_MAX: usize = 4 << 20;
+pub(super) const STATUS_BYTES_MAX: usize = 4 << 20;
 
 /// The form of the status that is understood.
 const SCHEMA: u32 = 1;
@@ -50,17 +51,15 @@ pub struct LarderStatus {
 /// Why a parent's mirrors are not known from it now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParentFault {
-    #[error("the parent cannot be asked: {0}")]
+    #[error("{0}")]
     Away(String),
-    #[error("the parent is no larder: {0}")]
+    #[error("it is no larder: {0}")]
     NoLarder(String),
     #[error(
-        "the parent is a larder {0}, whose status this version cannot read: give both the same version"
+        "it is a larder {0}, whose status this version cannot read: give both the same version"
     )]
     OtherVersion(String),
-    #[error(
-        "the parent is this larder itself, or one that asks it: set parent to another larder's URL"
-    )]
+    #[error("it is this larder itself, or one that asks it: set parent to another larder's URL")]
     Loop,
 }
 
@@ -74,12 +73,25 @@ impl ParentFault {
 /// How the parent stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ParentReading {
+    pub url: String,
     /// Whether its mirrors were ever told.
     pub is_known: bool,
     /// Of its last answer.
     pub version: Option<String>,
     /// Of the last question, if that was in vain.
     pub fault: Option<ParentFault>,
+}
+
+impl ParentReading {
+    /// What became of the last question, if it was in vain.
+    pub fn fault_in_words(&self) -> Option<String> {
+        let fault = self.fault.as_ref()?;
+        // An error on the way names the parent itself.
+        Some(match fault {
+            ParentFault::Away(why) if why.contains(&self.url) => why.clone(),
+            _ => format!("the parent at {}: {fault}", self.url),
+        })
+    }
 }
 
 /// How the parent stood when it was last asked; nothing without a parent.
@@ -110,6 +122,7 @@ impl ParentClient {
     /// A sentence about the TLS set-up.
     pub fn new(
         config: &GitLabConfig,
+        parent: &str,
         base: &Base,
         transport: &Transport,
         via: HeaderValue,
@@ -126,7 +139,7 @@ impl ParentClient {
         let connector = PeerConnector::new(transport, ConnectTarget::Own, limits.connect, true)?;
         Ok(Self {
             url: base.url(&Route::Admin(AdminEndpoint::Status)),
-            client: PeerClient::new(Peer::Parent, connector, limits),
+            client: PeerClient::new(Peer::Parent(Arc::from(parent)), connector, limits),
             via,
         })
     }
@@ -134,13 +147,14 @@ impl ParentClient {
     /// # Errors
     /// Why its mirrors are not known from it now.
     pub async fn ask(&self) -> Result<LarderStatus, ParentFault> {
-        let silent = || {
-            let limit = humantime::format_duration(PARENT_TIMEOUT);
-            ParentFault::Away(format!("no answer within {limit}"))
-        };
-        let answer = timeout(PARENT_TIMEOUT, self.answer()).await;
-        let answer = answer.map_err(|_| silent())?;
-        read(&answer.map_err(|error| ParentFault::Away(error.to_string()))?)
+        match timeout(PARENT_TIMEOUT, self.answer()).await {
+            Ok(Ok(answer)) => read(&answer),
+            Ok(Err(error)) => Err(ParentFault::Away(error.to_string())),
+            Err(_) => {
+                let limit = humantime::format_duration(PARENT_TIMEOUT);
+                Err(ParentFault::Away(format!("no answer within {limit}")))
+            }
+        }
     }
 
     async fn answer(&self) -> Result<PassThrough, UpstreamError> {
@@ -157,7 +171,7 @@ impl ParentClient {
         };
         let answer = self.client.read(None, reading).await?;
         let whole = answer.pass_through(STATUS_BYTES_MAX).await;
-        whole.map_err(|error| UpstreamError::of_body(&Peer::Parent, &error))
+        whole.map_err(|error| UpstreamError::of_body(self.client.peer(), &error))
     }
 }
 
@@ -222,6 +236,11 @@ pub fn read_status(body: &[u8]) -> Result<LarderStatus, ParentFault> {
 }
 
 impl LarderStatus {
+    /// Whether links of its pages may lead to addresses that no GitLab has.
+    pub fn serves_more_than_gitlab(&self) -> bool {
+        self.has_public_index || !self.mirrors.is_empty()
+    }
+
     /// Whether its version differs from this one's in the first number.
     pub fn is_of_another_major(&self) -> bool {
         let major = |version: &str| version.split('.').next().map(ToOwned::to_owned);

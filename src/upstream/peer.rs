@@ -1,8 +1,10 @@
 //! Who is talked to, as messages name it.
 //!
-//! Must not know addresses: what is written here reaches clients.
+//! What is written here reaches clients. Must not know addresses but that of a parent, which is all
+//! that tells one larder from another.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::registry::Scope;
 
@@ -15,12 +17,12 @@ pub enum Peer {
     /// The object store that GitLab's signed links lead to.
     Store,
     Mirror(Scope),
-    /// A larder, asked for its status.
-    Parent,
+    /// The larder at this URL, asked in place of GitLab and of its mirrors.
+    Parent(Arc<str>),
 }
 
 impl Peer {
-    /// Who is asked about packages of this scope.
+    /// Who is asked about packages of this scope, if that is no parent.
     pub fn of(scope: &Scope) -> Self {
         if scope.is_mirror() {
             Self::Mirror(scope.clone())
@@ -34,10 +36,18 @@ impl Peer {
         matches!(self, Self::Mirror(name) if name.to_string() == PUBLIC_INDEX)
     }
 
+    /// The key that says where it is.
+    pub(super) fn url_key(&self) -> &'static str {
+        match self {
+            Self::Parent(_) => "parent",
+            _ => "gitlab.url",
+        }
+    }
+
     /// The section of the configuration that says how it is reached.
     pub(super) fn section(&self) -> String {
         match self {
-            Self::GitLab | Self::Store | Self::Parent => "gitlab".to_owned(),
+            Self::GitLab | Self::Store | Self::Parent(_) => "gitlab".to_owned(),
             Self::Mirror(_) if self.is_public_index() => "gitlab".to_owned(),
             Self::Mirror(name) => format!("mirrors.{name}"),
         }
@@ -51,7 +61,7 @@ impl fmt::Display for Peer {
             Self::Store => f.write_str("the object store"),
             Self::Mirror(_) if self.is_public_index() => f.write_str("the public index"),
             Self::Mirror(name) => write!(f, "the mirror {name}"),
-            Self::Parent => f.write_str("the parent"),
+            Self::Parent(url) => write!(f, "the parent at {url}"),
         }
     }
 }

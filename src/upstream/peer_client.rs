@@ -91,6 +91,11 @@ impl PeerClient {
         }
     }
 
+    /// What is asked is this peer.
+    pub(super) fn is_at(&mut self, peer: &Peer) {
+        self.peer = peer.clone();
+    }
+
     pub(super) fn peer(&self) -> &Peer {
         &self.peer
     }
@@ -271,8 +276,13 @@ impl PeerClient {
             .own_credential
             .as_ref()
             .and_then(|own| own.refused_for(now));
+        let parent = match &self.peer {
+            Peer::Parent(url) => Some(Arc::clone(url)),
+            _ => None,
+        };
         PeerReading {
             refused,
+            parent,
             ..self.counts.read(name, condition, now)
         }
     }

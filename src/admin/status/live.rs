@@ -115,7 +115,7 @@ pub(super) fn upstreams(report: &Report) -> Markup {
 fn one_upstream(upstream: &UpstreamReport) -> Markup {
     html! {
         li class={ "upstream " (upstream.state) } {
-            p { b { (upstream.name) } }
+            p { b { (upstream.title) } }
             p { span.dot aria-hidden="true" {} (upstream.sentence) "." }
             @if let Some(words) = &upstream.last_error {
                 p.told {

@@ -263,10 +263,16 @@ impl Period {
 impl ParentReport {
     fn of(parent: &ParentReading) -> Self {
         let (state, mut sentence) = match &parent.fault {
-            None => ("known", "It has told which mirrors it serves".to_owned()),
-            Some(fault) if fault.is_final() => ("unusable", fault.to_string()),
-            Some(fault) => ("away", fault.to_string()),
+            None => (
+                "known",
+                format!("{} has told which mirrors it serves", parent.url),
+            ),
+            Some(fault) if fault.is_final() => ("unusable", String::new()),
+            Some(_) => ("away", String::new()),
         };
+        if let Some(fault) = parent.fault_in_words() {
+            sentence = fault;
+        }
         if let Some(version) = &parent.version {
             sentence += &format!(" (larder {version})");
         }

@@ -1,6 +1,6 @@
 //! One upstream as the status tells it.
 //!
-//! Pure. Must not name an address.
+//! Pure. Must not name an address but a parent's.
 
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ const ERROR_COUNTS_FOR: Duration = Duration::from_mins(5);
 #[derive(Debug, Serialize)]
 pub(super) struct UpstreamReport {
     pub name: String,
+    /// For the page.
+    #[serde(skip)]
+    pub title: String,
     /// `reachable`, `recent_error`, `credential_refused`, `half_open`, `circuit_open`, or `not_asked`
     /// offline.
     pub state: &'static str,
@@ -52,6 +55,7 @@ impl UpstreamReport {
         };
         Self {
             name: peer.name.clone(),
+            title: peer.title(),
             state,
             sentence,
             since_seconds: condition.since.map(|since| since.as_secs()),

@@ -84,6 +84,12 @@ pub fn larder(heard: &ProbeResponse, place: LarderPlace) -> Finding {
     match status.word.as_str() {
         "degraded" => Finding::warning(check, found, "its own /-/health/ready says why"),
         "stopping" => Finding::problem(check, found, "start it again"),
+        _ if place == LarderPlace::GitLab && status.serves_more_than_gitlab() => Finding::warning(
+            check,
+            found,
+            "set parent to its URL, and remove gitlab.url: without that links to its mirrors and \
+             to the public index lead past this larder",
+        ),
         _ => Finding::ok(check, found),
     }
 }
@@ -196,6 +202,22 @@ pub fn file(heard: &ProbeResponse, followed: Result<StatusCode, String>) -> Find
             "if the origin is right, add it to gitlab.object_storage_origins; \
              a proxy or firewall may stand before the object store",
         ),
+    }
+}
+
+/// The parent's answer for the list of projects of one of its mirrors.
+pub fn parents_mirror(heard: Result<StatusCode, String>) -> Finding {
+    let check = "index";
+    let advice = "run `larder doctor` where the parent runs: it knows that mirror's keys";
+    match heard {
+        Ok(StatusCode::OK) => Finding::ok(check, "the parent serves it"),
+        // Some have projects' pages and no list of them.
+        Ok(StatusCode::NOT_FOUND) => Finding::warning(check, "it has no list (404)", advice),
+        Ok(status) => {
+            let found = format!("the parent answered {}", status.as_u16());
+            Finding::problem(check, found, advice)
+        }
+        Err(why) => Finding::problem(check, why, advice),
     }
 }
 

@@ -57,11 +57,19 @@ impl Prober {
         }
         match examine_connection(url, way, self.limit).await {
             Ok(facts) => {
-                findings.extend(connection::judge(&facts, section, clock::wall()));
+                // A parent is reached as [gitlab] says.
+                let keys = match section {
+                    "parent" => "gitlab",
+                    section => section,
+                };
+                findings.extend(connection::judge(&facts, keys, clock::wall()));
                 facts.connected.is_some() && !matches!(facts.tls, Some(Err(_)))
             }
             Err(why) => {
-                let advice = format!("check the URL and the keys of [{section}]");
+                let advice = match section {
+                    "parent" => "check parent and the keys of [gitlab]".to_owned(),
+                    section => format!("check the URL and the keys of [{section}]"),
+                };
                 findings.push(Finding::problem(check, why, advice));
                 false
             }
@@ -141,9 +149,13 @@ pub struct GitLabCheck {
 impl GitLabCheck {
     pub async fn examine(self) -> Vec<Finding> {
         let mut findings = Vec::new();
+        let section = match self.is_parent {
+            true => "parent",
+            false => "gitlab",
+        };
         let reached = self
             .prober
-            .reach(&self.url, &self.way, "gitlab", &mut findings);
+            .reach(&self.url, &self.way, section, &mut findings);
         if reached.await {
             self.questions(&mut findings).await;
         }
@@ -222,6 +234,22 @@ impl GitLabCheck {
             }
         }
         None
+    }
+}
+
+/// A mirror of the parent's: whether the parent gives its list of projects. How the parent is
+/// reached is told of the parent, and how the index is, by the parent's own doctor.
+pub struct ParentsMirrorCheck {
+    pub prober: Prober,
+    pub scope: Scope,
+}
+
+impl ParentsMirrorCheck {
+    pub async fn examine(self) -> Vec<Finding> {
+        let anonymous = Credential::anonymous();
+        let page = PageRef::index(self.scope);
+        let heard = self.prober.page(&page, &anonymous, INDEX_BYTES_MAX).await;
+        vec![judgement::parents_mirror(heard.map(|heard| heard.status))]
     }
 }
 

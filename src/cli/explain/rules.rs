@@ -71,7 +71,10 @@ fn page_rules(
     let mut ttl = format!("index.ttl = {}", context.index.ttl);
     if let Some((base, mirror)) = context.mirror(&page.scope) {
         needs_dates = !mirror.min_age.0.is_zero();
-        ttl = format!("mirrors.{base}.ttl = {}", mirror.ttl);
+        // A parent's has no section of its own.
+        if !base.is_parents() {
+            ttl = format!("mirrors.{base}.ttl = {}", mirror.ttl);
+        }
     }
     // Only JSON is sure to carry the dates that a minimum age needs.
     let asked = if needs_dates || format == Format::Json {

@@ -127,7 +127,7 @@ impl Files {
             }
             Err(FileError::Upstream(why)) => !matches!(
                 why,
-                UpstreamError::Offline | UpstreamError::Loop | UpstreamError::ServiceToken(_)
+                UpstreamError::Offline | UpstreamError::Loop | UpstreamError::ServiceToken(..)
             ),
             _ => false,
         }

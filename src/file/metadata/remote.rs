@@ -65,7 +65,7 @@ pub async fn tail(
         bytes,
         whole,
         headers,
-    } = within_timeout(file, read).await?;
+    } = within_timeout(upstream.0.peer_of(&file.scope), read).await?;
     Ok(Tail {
         bytes,
         whole,
@@ -82,16 +82,17 @@ pub async fn metadata(
     tail: &Tail,
     bytes_max: u64,
 ) -> Result<Vec<u8>, RemoteError> {
-    within_timeout(file, pieces(upstream, credential, file, tail, bytes_max)).await
+    let peer = upstream.0.peer_of(&file.scope);
+    within_timeout(peer, pieces(upstream, credential, file, tail, bytes_max)).await
 }
 
 async fn within_timeout<T>(
-    file: &FileRef,
+    peer: Peer,
     reading: impl Future<Output = Result<T, RemoteError>>,
 ) -> Result<T, RemoteError> {
     match timeout(READ_TIMEOUT, reading).await {
         Ok(read) => read,
-        Err(_) => Err(UpstreamError::Silent(Peer::of(&file.scope), READ_TIMEOUT).into()),
+        Err(_) => Err(UpstreamError::Silent(peer, READ_TIMEOUT).into()),
     }
 }
 
@@ -181,7 +182,10 @@ async fn piece(
         end: range.last + 1,
     };
     let length = usize::try_from(came.bytes()).map_err(|_| RemoteError::Unsteady)?;
-    let peer = ask.route.scope().map_or(Peer::GitLab, Peer::of);
+    let peer = match ask.route.scope() {
+        Some(scope) => upstream.peer_of(scope),
+        None => Peer::GitLab,
+    };
     let headers = answer.headers;
     let bytes = answer.body.collect(length).await;
     let bytes = bytes.map_err(|why| UpstreamError::of_body(&peer, &why))?;

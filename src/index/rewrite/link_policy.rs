@@ -450,7 +450,12 @@ impl LinkPolicy {
         let origin = entry.url.origin().ascii_serialization();
         match why {
             Stranger::Elsewhere if entry.url.has_host() => {
-                self.warn_unknown(&origin, &format!("mirrors.{base}.file_urls"));
+                let whose = if base.is_parents() {
+                    "the parent's "
+                } else {
+                    ""
+                };
+                self.warn_unknown(&origin, &format!("{whose}mirrors.{base}.file_urls"));
             }
             Stranger::Elsewhere => {}
             Stranger::Unfit(why) => {

@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::common::delivery::{eventually, kept};
 use crate::common::mirror::{self, FORMATS, HTML, JSON, get_as, listed};
 use crate::support::{
-    Artifact, Client, Distribution, Entry, GitLab, HeldPort, Larder, Place, PublicIndex, path,
-    token,
+    Artifact, Authority, Client, Distribution, Entry, GitLab, HeldPort, Larder, Place, PublicIndex,
+    path, token,
 };
 
 /// Nothing is tried again, so that a test need not wait.
@@ -290,7 +290,7 @@ fn a_stale_page_of_the_parents_is_no_fresher_at_the_agent() {
 fn what_cannot_be_a_parent_is_refused_with_what_to_do() {
     let world = World::new();
     let said = Larder::under(world.gitlab.url()).start_in_vain();
-    assert!(said.contains("the parent is no larder"), "{said}");
+    assert!(said.contains("it is no larder"), "{said}");
 
     let said = Larder::in_front_of(world.gitlab.url())
         .setting("parent = \"http://127.0.0.1:9\"")
@@ -341,8 +341,8 @@ fn doctor_knows_a_larder_when_it_meets_one() {
     let line =
         format!("parent: larder: this is larder {version}, ready; it serves the mirrors pypi");
     assert!(under.contains(&line), "{under}");
-    let line = format!("mirrors.pypi: larder: this is larder {version}, ready");
-    assert!(under.contains(&line), "{under}");
+    let line = "the parent's mirror pypi: index: the parent serves it";
+    assert!(under.contains(line), "{under}");
     assert!(!under.contains("version:"), "no GitLab was asked: {under}");
 
     let before = said(&Larder::in_front_of(&parent.url()).start());
@@ -357,4 +357,116 @@ fn doctor_knows_a_larder_when_it_meets_one() {
     agent.terminate();
     let wrong = said(&agent);
     assert!(wrong.contains("is no larder's"), "{wrong}");
+}
+
+/// Everything that tells of a parent's fault names the parent and its URL, and neither GitLab nor a
+/// section that the operator did not write.
+#[test]
+fn what_fails_on_the_way_to_the_parent_names_the_parent() {
+    let world = World::new();
+    let port = HeldPort::new();
+    let mut parent = world.parent(port.address().port(), "");
+    let url = parent.url();
+    let url = url.trim_end_matches('/');
+    let agent = Larder::under(url)
+        .gitlab_setting("retries = 0\nbreaker_failures = 1\nbreaker_open_for = \"5m\"")
+        .sections(ASKING)
+        .start();
+    world.is_served_whole(&agent.client().token(token::READER));
+    let unknown = agent.client().token("nothing-known");
+    let refused = unknown.get(&path::project_page(42, "acme-app"));
+    assert_eq!(refused.status, 401, "{refused:?}");
+    agent.wait_for_log(&format!("the parent at {url} answered 401"));
+    parent.kill();
+
+    let named = format!("the parent at {url}");
+    let pages = [path::project_page(42, "acme-other"), mirror::page("other")];
+    for page in &pages {
+        let reply = agent.client().token(token::READER).get(page);
+        assert_eq!(reply.status, 504, "{reply:?}");
+        assert!(reply.text().contains(&named), "{reply:?}");
+        assert!(!reply.text().contains("GitLab"), "{reply:?}");
+        let again = agent.client().token(token::READER).get(page);
+        let said = again.text();
+        assert!(
+            said.contains(&named) && said.contains("several times in a row"),
+            "{said}"
+        );
+    }
+    let ready = agent.client().get("/-/health/ready").text();
+    assert!(
+        ready.contains(&format!("cannot reach {named}")),
+        "readiness: {ready}"
+    );
+    assert!(
+        ready.contains(&format!("cannot reach pypi of {named}")),
+        "readiness: {ready}"
+    );
+    let told = status(&agent);
+    let failures = told["failures"].as_array().expect("failures");
+    assert!(!failures.is_empty(), "{told}");
+    for failure in failures {
+        let reason = failure["reason"].as_str().expect("a sentence");
+        assert!(reason.contains(&named), "{failure}");
+    }
+    let shown = agent.client().get("/-/").text();
+    assert!(shown.contains(&named), "{shown}");
+    let doctor = agent.command(&["doctor"]);
+    let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(doctor.contains("parent: connection:"), "{doctor}");
+    for said in [&ready, &doctor, &agent.log()] {
+        for line in said.lines() {
+            let is_of_fault = line.contains("error=") || line.contains("problem");
+            assert!(
+                !is_of_fault || !line.contains("mirrors.pypi") && !line.contains("GitLab cannot"),
+                "{line}"
+            );
+        }
+    }
+}
+
+#[test]
+fn tls_faults_towards_the_parent_name_it_and_the_keys_of_gitlab() {
+    let world = World::new();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let authority = Authority::new("central");
+    authority.write(folder.path(), "ca");
+    let pair = authority.server(&["localhost", "127.0.0.1"]);
+    let certificate = folder.path().join("server.pem");
+    let key = folder.path().join("server.key");
+    std::fs::write(&certificate, &pair.certificate).expect("writable");
+    std::fs::write(&key, &pair.key).expect("writable");
+    let port = HeldPort::new();
+    let tls = format!(
+        "[tls]\nlisten = {:?}\ncertificate = {certificate:?}\nkey = {key:?}",
+        port.address().to_string()
+    );
+    let _parent = world.parent(0, &tls);
+    let url = format!("https://localhost:{}", port.address().port());
+    let trusted = folder.path().join("ca.pem");
+    let mut agent = Larder::under(&url)
+        .gitlab_setting(&format!("{PLAIN}\nca_file = {trusted:?}"))
+        .start();
+    world.is_served_whole(&agent.client().token(token::READER));
+    // Known from then on; and then the authority is not trusted any more.
+    agent.terminate();
+    let agent = Larder::under(&url)
+        .at_home_of(&agent)
+        .gitlab_setting(PLAIN)
+        .start();
+    for page in [path::project_page(42, "acme-other"), mirror::page("other")] {
+        let reply = agent.client().token(token::READER).get(&page);
+        let said = reply.text();
+        assert!(
+            said.contains(&format!("TLS with the parent at {url} failed")),
+            "{page}: {reply:?}"
+        );
+        assert!(said.contains("gitlab.ca_file"), "{page}: {reply:?}");
+    }
+    let doctor = agent.command(&["doctor"]);
+    let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    for said in [agent.log(), doctor] {
+        assert!(said.contains("gitlab.ca_file"), "{said}");
+        assert!(!said.contains("mirrors.pypi"), "{said}");
+    }
 }
