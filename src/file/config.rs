@@ -14,8 +14,8 @@ pub struct FilesConfig {
     pub max_downloads: usize,
     /// How long they wait for their turn before the client is told to try again.
     pub queue_timeout: Span,
-    /// A file up to this size is fetched behind a range that was asked of it. Zero never fetches
-    /// behind.
+    /// A file up to this size is fetched behind a range that was asked of it, unless the range is of
+    /// a client that reads a wheel's metadata. Zero never fetches behind.
     pub background_fetch_max: Size,
     /// A download up to this size is finished when every reader has left; a larger one if more than
     /// half is there.

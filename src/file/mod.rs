@@ -8,7 +8,7 @@
 //! 2. Cold and whole: one download per address fetches; the first caller's request *is* the download's, later callers
 //!    prove their right by a small question with the download's validators, then read along.
 //! 3. Cold, a range or only the head: upstream's own 206 is passed on, uncached, and the file is fetched behind it, if it
-//!    is small enough.
+//!    is small enough. A caller that reads a wheel's metadata so gets the wheel's end with the head.
 //!
 //! Cached means *by address*: a blob that came from one address is never shown at another that
 //! has not itself yielded these bytes, because GitLab does not check the digests uploaders declare.
@@ -23,9 +23,11 @@ mod error;
 mod metadata;
 mod ranges;
 mod relay;
+mod relay_end;
 mod request;
 mod stored;
 mod unhashed;
+mod wheel_ends;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -54,6 +56,7 @@ use ranges::Ranges;
 use request::{AccessAnswer, NoReply};
 pub use request::{FileReply, FileRequest, FileSource, WantedPart};
 use stored::stored;
+use wheel_ends::WheelEnds;
 
 /// By caller, file, and the generation of rights in which they were begun.
 type QuestionKey = (Fingerprint, FileRef, u64);
@@ -68,6 +71,7 @@ pub struct Files {
     questions: Arc<SingleFlight<QuestionKey, AccessAnswer>>,
     generator: Arc<MetadataGenerator>,
     ranges: Arc<Ranges>,
+    wheel_ends: Arc<WheelEnds>,
     prefetcher: Arc<Prefetcher>,
     regenerating: Arc<SingleFlight<FileRef, MetadataOutcome>>,
     /// Mirrors whose files without a sha256 are kept.
@@ -129,6 +133,7 @@ impl Files {
             downloads,
             generator,
             ranges,
+            wheel_ends: Arc::new(WheelEnds::new()),
             regenerating: SingleFlight::new(),
             adopts,
             adopting: SingleFlight::new(),
@@ -243,7 +248,8 @@ impl Files {
         let suspect = self.bad_digests.is_suspect(&request.file, now);
         let running = self.downloads.running(&request.file);
         let relays = match request.wanted {
-            WantedPart::Head => true,
+            // A download that tells the length soon; the question would be another.
+            WantedPart::Head => running.is_none() || !self.ranges.none(&request.file.scope),
             WantedPart::Whole => false,
             // Where upstream answers no ranges, asking for one is a download thrown away.
             WantedPart::Range(range) => {
@@ -394,8 +400,8 @@ async fn open(
     let size = match &source {
         FileSource::Blob(blob) => Some(blob.size()),
         FileSource::Partial(partial, _) => {
-            let is_range = matches!(request.wanted, WantedPart::Range(_));
-            let needs_length = request.needs_length || (is_range && partial.size().is_none());
+            let tells_size = matches!(request.wanted, WantedPart::Range(_) | WantedPart::Head);
+            let needs_length = request.needs_length || (tells_size && partial.size().is_none());
             partial.begin(needs_length).await?
         }
     };

@@ -1,6 +1,7 @@
 //! A range or the head of a file that is not here: upstream's own answer, for one caller alone.
 //!
-//! Must not store anything; a small file is downloaded behind the answer.
+//! Must not store anything; a small file is downloaded behind the answer, or from it where upstream
+//! sends the whole in place of a part.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,11 +27,15 @@ impl Files {
         running: Option<&Download>,
         now: Instant,
     ) -> Result<FileReply, NoReply> {
-        if request.wanted == WantedPart::Head
-            && let Authorization::Proven(permit) = standing
-            && let Some(size) = running.and_then(Download::size)
-        {
-            return Ok(known(permit, size, Outcome::Collapsed));
+        if let Authorization::Proven(permit) = standing {
+            if request.wanted == WantedPart::Head
+                && let Some(size) = running.and_then(Download::size)
+            {
+                return Ok(known(permit, size, Outcome::Collapsed));
+            }
+            if let Some(reply) = self.relay_end(request, permit, now).await? {
+                return Ok(reply);
+            }
         }
         let route = Route::File(request.file.clone());
         let mut ask = UpstreamRequest::by(&route, &request.caller);
@@ -41,7 +46,7 @@ impl Files {
                 }
                 part.whole
             }
-            Ok(FileAnswer::Whole(answer)) => answer.length(),
+            Ok(FileAnswer::Whole(answer)) => self.keep_whole(request, answer, &ask, now),
             Ok(FileAnswer::Unsatisfiable(size)) => size,
             Ok(FileAnswer::Refused(answer)) => return Err(self.refused(request, answer, now)),
             // The range is cut from the file, or the whole is refused in upstream's own words.
@@ -56,7 +61,7 @@ impl Files {
         let permit = self.admit(request, now);
         match (request.wanted, size) {
             // The head alone, or a range behind the end: the length is all there is to tell.
-            (WantedPart::Head, Some(size)) => Ok(known(permit, size, Outcome::Bypass)),
+            (WantedPart::Head, Some(size)) => Ok(self.told(request, permit, size)),
             (WantedPart::Range(range), Some(size)) if range.on(size).is_none() => {
                 Ok(known(permit, size, Outcome::Bypass))
             }
@@ -65,7 +70,6 @@ impl Files {
             }
             // Upstream does not do ranges: the whole, read along, is the answer that comes soonest.
             (WantedPart::Range(_) | WantedPart::Whole, _) => {
-                self.ranges.note_none(&request.file.scope);
                 let whole = FileRequest {
                     wanted: WantedPart::Whole,
                     ..request.clone()
@@ -74,6 +78,13 @@ impl Files {
                 self.read_along(&whole, standing, false, now).await
             }
         }
+    }
+
+    /// The head, of which upstream has told how long the file is.
+    pub(super) fn told(&self, request: &FileRequest, permit: Permit, size: u64) -> FileReply {
+        let who = request.caller.fingerprint();
+        self.wheel_ends.note_head(who, &request.file, size);
+        known(permit, size, Outcome::Bypass)
     }
 
     /// Upstream's 206 for the range that is wanted.
@@ -93,12 +104,37 @@ impl Files {
         let peer = self.upstream.peer_of(&request.file.scope);
         let body = begun(answer.body, Some(range.bytes()), &peer).await?;
         // A client that reads a range of a file now mostly wants the rest soon.
+        let who = request.caller.fingerprint();
         if let Some(size) = range.whole
             && size <= self.config.background_fetch_max.0
+            && !self.wheel_ends.is_metadata(who, &request.file, range)
         {
             drop(self.downloads.join_or_start(&request.file, &request.caller));
         }
         Ok(FileReply::Partial { range, body })
+    }
+
+    /// The length of a file of which upstream sent the whole, to a question for a range or behind one
+    /// that came to nothing. In place of a head the answer becomes the file's download, if that is
+    /// small enough, so that it was not sent in vain.
+    fn keep_whole(
+        &self,
+        request: &FileRequest,
+        answer: UpstreamResponse,
+        ask: &UpstreamRequest<'_>,
+        now: Instant,
+    ) -> Option<u64> {
+        let size = answer.length();
+        // Of a file of one byte or none, the whole is a fit answer to the question for the first.
+        if ask.range.is_some() && size.is_none_or(|size| size > 1) {
+            self.ranges.note_none(&request.file.scope);
+        }
+        let fetched_max = self.config.background_fetch_max.0;
+        if request.wanted == WantedPart::Head && size.is_some_and(|size| size <= fetched_max) {
+            self.downloads
+                .start_from(answer, &request.file, &request.caller, now);
+        }
+        size
     }
 
     /// Asks for the range that is wanted; for a head, for what tells the length.

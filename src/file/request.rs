@@ -129,6 +129,17 @@ impl From<UpstreamError> for NoReply {
     }
 }
 
+/// What reading a wheel's end came to, for one caller.
+#[derive(Clone)]
+pub(super) enum EndRead {
+    /// It is held for the caller; so long is the wheel.
+    Held(u64),
+    /// The wheel is being downloaded.
+    Downloading,
+    Refused(PassThrough),
+    Nothing,
+}
+
 /// GitLab's decision about one caller and one file.
 #[derive(Clone)]
 pub(super) enum AccessAnswer {

@@ -75,7 +75,7 @@ impl IdleBody {
     }
 
     /// A body that is here already.
-    pub(super) fn of(bytes: Bytes) -> Self {
+    pub fn of(bytes: Bytes) -> Self {
         let limit = Duration::ZERO;
         Self {
             first: None,

@@ -50,6 +50,11 @@ impl EndRecord {
         if !closes(tail, last) {
             return Err(UnreadableWheel::AfterEnd);
         }
+        let sees_all = offset == 0 || tail.len() >= RECORDS_BYTES_MAX;
+        // What is called a comment may begin before these bytes, and hold the record found.
+        if !sees_all && last + END_BYTES != tail.len() {
+            return Err(UnreadableWheel::Short);
+        }
         if others.iter().any(|&other| closes(tail, other)) {
             return Err(UnreadableWheel::TwoEnds);
         }

@@ -42,8 +42,15 @@ enum ReadingStage {
 impl<'a> MetadataReader<'a> {
     /// Begins to read a wheel of this many bytes.
     pub fn new(wheel: WheelFilename<'a>, size: u64) -> Self {
+        Self::from_end(wheel, size, TAIL_BYTES)
+    }
+
+    /// Begins with so many bytes at the wheel's end. Fewer than [`TAIL_BYTES`] do where the archive
+    /// has no comment, as wheels have none; otherwise the reading ends with
+    /// [`UnreadableWheel::Short`].
+    pub fn from_end(wheel: WheelFilename<'a>, size: u64, end_bytes: u64) -> Self {
         let tail_span = Extent {
-            start: size.saturating_sub(TAIL_BYTES),
+            start: size.saturating_sub(end_bytes),
             end: size,
         };
         Self {

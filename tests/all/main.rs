@@ -86,6 +86,7 @@ mod file {
     mod ranges;
     mod shared_downloads;
     mod unhashed_files;
+    mod wheel_ends;
 }
 
 /// The tests themselves: what they keep, and what they leave behind.

@@ -32,6 +32,7 @@ pub struct Distribution {
     requires_python: String,
     dependencies: Vec<String>,
     payload_bytes: usize,
+    modules: usize,
     description_bytes: usize,
     tag: String,
     packing: Packing,
@@ -52,6 +53,7 @@ impl Distribution {
             requires_python: String::new(),
             dependencies: Vec::new(),
             payload_bytes: 0,
+            modules: 0,
             description_bytes: 0,
             tag: "py3-none-any".to_owned(),
             packing: Packing::Deflated,
@@ -88,6 +90,12 @@ impl Distribution {
         self
     }
 
+    /// Adds so many small modules, each of which has its entry in a wheel's directory.
+    pub fn modules(mut self, count: usize) -> Self {
+        self.modules = count;
+        self
+    }
+
     /// Lengthens the metadata by so many bytes of a description that packs to a third or so.
     pub fn description(mut self, bytes: usize) -> Self {
         self.description_bytes = bytes;
@@ -108,6 +116,12 @@ impl Distribution {
             members.push((
                 format!("{module}/payload.bin"),
                 noise(&seed, self.payload_bytes),
+            ));
+        }
+        for number in 0..self.modules {
+            members.push((
+                format!("{module}/parts/part_{number:05}.py"),
+                format!("NUMBER = {number}\n").into_bytes(),
             ));
         }
         members.push((format!("{info}/METADATA"), metadata.clone().into_bytes()));

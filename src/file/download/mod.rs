@@ -104,6 +104,17 @@ impl Download {
         }
     }
 
+    /// Waits until every byte is here and right, if there are no more than so many.
+    pub async fn wait_if_short(&self, bytes_max: u64) {
+        let DownloadStart::Streaming { partial, .. } = self.started().await else {
+            return;
+        };
+        if partial.size().is_some_and(|size| size <= bytes_max) {
+            // What breaks is told to the client that reads it.
+            let _waited_for = partial.begin(true).await;
+        }
+    }
+
     pub fn written(&self) -> u64 {
         self.partial().map_or(0, |partial| partial.written())
     }
@@ -295,6 +306,21 @@ impl Downloads {
         }
     }
 
+    /// Downloads this file from an answer for the whole that came to another question, asked in this
+    /// caller's name at `asked`. It is dropped if there is a download already.
+    pub fn start_from(
+        self: &Arc<Self>,
+        answer: UpstreamResponse,
+        file: &FileRef,
+        caller: &Caller,
+        asked: Instant,
+    ) {
+        if let Some(mut task) = self.claim(file, caller) {
+            task.given = Some((Handover::new(answer), asked));
+            task.spawn();
+        }
+    }
+
     fn task(
         self: &Arc<Self>,
         slot: VacantEntry<'_, FileRef, Arc<Download>>,
@@ -315,6 +341,7 @@ impl Downloads {
             file,
             caller: caller.clone(),
             tail: None,
+            given: None,
         }
     }
 }
@@ -336,4 +363,6 @@ pub struct DownloadTask {
     caller: Caller,
     /// The end of the file and when it was asked for, if it was read first.
     tail: Option<(Arc<Tail>, Instant)>,
+    /// Upstream's answer for the whole and when it was asked for, if it came to another question.
+    given: Option<(Handover, Instant)>,
 }

@@ -24,12 +24,18 @@ pub enum TailFirst {
 }
 
 impl DownloadTask {
-    /// Reads the wheel's end, and the rest as well if the wheel is all end or no longer than this,
-    /// or a client has come for it. Without a length the rest is read only for a client.
-    pub async fn read_tail(mut self, whole_max: Option<u64>) -> Result<TailFirst, RemoteError> {
+    /// Reads so many bytes at the wheel's end, and the rest as well if the wheel is all end or no
+    /// longer than `whole_max`, or a client has come for it. Without a length the rest is read only
+    /// for a client.
+    pub async fn read_tail(
+        mut self,
+        bytes: u64,
+        whole_max: Option<u64>,
+    ) -> Result<TailFirst, RemoteError> {
         let asked = clock::now();
         let generator = &self.downloads.generator;
-        let read = generator.tail(&self.file, self.caller.credential()).await;
+        let credential = self.caller.credential();
+        let read = generator.tail(&self.file, credential, bytes).await;
         let wants_whole = match (&read, whole_max) {
             (Ok(tail), Some(most)) => tail.start() == 0 || tail.whole <= most,
             // A wheel that has no end is downloaded for the client that came for it, without it.
@@ -64,6 +70,11 @@ impl DownloadTask {
     ) -> (Instant, Result<FileAnswer, UpstreamError>) {
         // On a fresh connection nothing of before counts.
         if !fresh_connection {
+            if let Some((answer, asked)) = &self.given
+                && let Some(answer) = answer.take()
+            {
+                return (*asked, Ok(FileAnswer::Whole(answer)));
+            }
             // Read for this download: a kept end would decide nothing about the caller that leads
             // it.
             if let Some((tail, asked)) = &self.tail

@@ -20,7 +20,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::remote::{self, RemoteError};
+use super::remote::{self, ReadWheel, RemoteError};
 use crate::access::Credential;
 use crate::file::config::MetadataConfig;
 use crate::file::download::tail::Tail;
@@ -153,13 +153,21 @@ impl MetadataGenerator {
         !self.store.is_backing_off(now)
     }
 
-    /// The end of the wheel, asked of upstream in this name.
-    pub async fn tail(&self, file: &FileRef, credential: &Credential) -> Result<Tail, RemoteError> {
+    /// So many bytes at the end of the wheel, asked of upstream in this name.
+    pub async fn tail(
+        &self,
+        file: &FileRef,
+        credential: &Credential,
+        bytes: u64,
+    ) -> Result<Tail, RemoteError> {
         if self.ranges.none(&file.scope) {
             return Err(RemoteError::NoRanges);
         }
+        if bytes > self.config.size.0 {
+            return Err(RemoteError::TooMuch);
+        }
         let upstream = (&*self.upstream, &*self.ranges);
-        let read = remote::tail(upstream, credential, file, self.config.size.0).await;
+        let read = remote::tail(upstream, credential, file, bytes).await;
         if matches!(read, Err(RemoteError::NoRanges)) {
             self.ranges.note_none(&file.scope);
         }
@@ -173,9 +181,31 @@ impl MetadataGenerator {
         credential: &Credential,
         tail: &Tail,
     ) -> Result<Digest, RemoteError> {
+        let read = self.read_from(file, credential, tail).await?;
+        self.keep_read(file, read.metadata).await
+    }
+
+    /// Reads the metadata of the wheel that this is the end of, asking upstream in this name for
+    /// what is not in there.
+    pub async fn read_from(
+        &self,
+        file: &FileRef,
+        credential: &Credential,
+        tail: &Tail,
+    ) -> Result<ReadWheel, RemoteError> {
         let upstream = (&*self.upstream, &*self.ranges);
-        let metadata =
-            remote::metadata(upstream, credential, file, tail, self.config.size.0).await?;
+        remote::metadata(upstream, credential, file, tail, self.config.size.0).await
+    }
+
+    /// Keeps metadata that was read for a client, if metadata is made at all and none is known yet.
+    pub async fn keep_by_the_way(&self, file: &FileRef, metadata: Vec<u8>) {
+        if self.config.generate && self.can_keep(clock::now()) && self.known(file).await.is_none() {
+            // What cannot be kept is told where it is tried.
+            drop(self.keep_read(file, metadata).await);
+        }
+    }
+
+    async fn keep_read(&self, file: &FileRef, metadata: Vec<u8>) -> Result<Digest, RemoteError> {
         let store = Arc::clone(&self.store);
         let mark = WheelMark::of(file);
         let metadata = Bytes::from(metadata);

@@ -42,6 +42,7 @@ use crate::upstream::{PassThrough, UpstreamError, UpstreamRequest, Validators};
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::clock;
 use crate::values::digest::Digest;
+use crate::wheel::TAIL_BYTES;
 
 /// So many downloads in the names of others may end in their refusal before a caller is told to
 /// come again.
@@ -295,9 +296,9 @@ impl Files {
         }
         let credential = caller.credential();
         let read = if let Some(task) = self.downloads.claim(file, caller) {
-            task.read_tail(whole_max).await
+            task.read_tail(TAIL_BYTES, whole_max).await
         } else if self.is_running_and_larger(file, fetched_max) {
-            let tail = self.generator.tail(file, credential).await;
+            let tail = self.generator.tail(file, credential, TAIL_BYTES).await;
             tail.map(TailFirst::Tail)
         } else {
             return self.with_whole_wheel(file, caller).await;

@@ -26,6 +26,7 @@ use crate::registry::{FileRef, Scope};
 use crate::simple::{ProjectName, project_candidates};
 use crate::store::WheelMark;
 use crate::values::{clock, correlation};
+use crate::wheel::TAIL_BYTES;
 
 /// A wheel that yielded nothing is not read again for so long.
 const LEFT_ALONE_FOR: Duration = Duration::from_secs(3600);
@@ -194,7 +195,7 @@ impl Prefetcher {
         let Some(task) = self.downloads.claim(wheel, caller) else {
             return;
         };
-        let why = match task.read_tail(Some(0)).await {
+        let why = match task.read_tail(TAIL_BYTES, Some(0)).await {
             Ok(TailFirst::Tail(tail)) => {
                 let credential = caller.credential();
                 match generator.of_tail(wheel, credential, &tail).await {

@@ -21,7 +21,10 @@ use crate::upstream::{
     WantedRange,
 };
 use crate::values::byte_range::{ByteRange, Extent};
-use crate::wheel::{MetadataProgress, MetadataReader, TAIL_BYTES, UnreadableWheel};
+use crate::wheel::{MetadataProgress, MetadataReader, UnreadableWheel};
+
+/// uv reads a wheel through a buffer of so many bytes.
+const READER_BUFFER_BYTES: u64 = 8192;
 
 /// For all pieces of one wheel: the prefetch gives up on a slow upstream.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
@@ -47,20 +50,17 @@ pub enum RemoteError {
     Unkept(Bytes),
 }
 
-/// Reads the end of a wheel, where its METADATA may be.
+/// Reads so many bytes at the end of a wheel, where its METADATA may be.
 pub async fn tail(
     upstream: (&Upstream, &Ranges),
     credential: &Credential,
     file: &FileRef,
-    bytes_max: u64,
+    bytes: u64,
 ) -> Result<Tail, RemoteError> {
     WheelFilename::parse(file.filename.as_str()).ok_or(UnreadableWheel::FileName)?;
-    bytes_max
-        .checked_sub(TAIL_BYTES)
-        .ok_or(RemoteError::TooMuch)?;
     let route = Route::File(file.clone());
     let mut ask = UpstreamRequest::plain(&route, credential);
-    let read = piece(upstream, &mut ask, ByteRange::Suffix(TAIL_BYTES), None);
+    let read = piece(upstream, &mut ask, ByteRange::Suffix(bytes), None);
     let RangePart {
         bytes,
         whole,
@@ -73,6 +73,13 @@ pub async fn tail(
     })
 }
 
+/// What was read of a wheel.
+pub struct ReadWheel {
+    pub metadata: Vec<u8>,
+    /// The spans that it was found in, and where each begins.
+    pub pieces: Vec<(u64, Bytes)>,
+}
+
 /// Reads the METADATA of the wheel that this is the end of, taking at most so many bytes of it, the
 /// end among them.
 pub async fn metadata(
@@ -81,7 +88,7 @@ pub async fn metadata(
     file: &FileRef,
     tail: &Tail,
     bytes_max: u64,
-) -> Result<Vec<u8>, RemoteError> {
+) -> Result<ReadWheel, RemoteError> {
     let peer = upstream.0.peer_of(&file.scope);
     within_timeout(peer, pieces(upstream, credential, file, tail, bytes_max)).await
 }
@@ -102,34 +109,36 @@ async fn pieces(
     file: &FileRef,
     tail: &Tail,
     bytes_max: u64,
-) -> Result<Vec<u8>, RemoteError> {
+) -> Result<ReadWheel, RemoteError> {
     let wheel = WheelFilename::parse(file.filename.as_str()).ok_or(UnreadableWheel::FileName)?;
     let route = Route::File(file.clone());
     let mut ask = UpstreamRequest::plain(&route, credential);
     let mut left = bytes_max
-        .checked_sub(TAIL_BYTES)
+        .checked_sub(tail.bytes.len() as u64)
         .ok_or(RemoteError::TooMuch)?;
     let first = WholeFile {
         whole: tail.whole,
         validator: tail.validator(),
     };
-    let mut reader = MetadataReader::new(wheel, first.whole);
+    let mut reader = MetadataReader::from_end(wheel, first.whole, tail.bytes.len() as u64);
+    let mut pieces = vec![(tail.start(), tail.bytes.clone())];
     let mut bytes = tail.bytes.clone();
     loop {
         let wanted = match reader.give(&bytes)? {
-            MetadataProgress::Metadata(metadata) => return Ok(metadata),
+            MetadataProgress::Metadata(metadata) => return Ok(ReadWheel { metadata, pieces }),
             MetadataProgress::Need(wanted) => wanted,
         };
+        let asked = missing(wanted, tail);
         left = left
-            .checked_sub(wanted.bytes())
+            .checked_sub(asked.bytes())
             .ok_or(RemoteError::TooMuch)?;
         // Without a validator nothing tells whether two pieces are of one file.
         if first.validator.is_none() {
             return Err(RemoteError::Unsteady);
         }
         let range = ByteRange::From {
-            first: wanted.start,
-            last: Some(wanted.end - 1),
+            first: asked.start,
+            last: Some(asked.end - 1),
         };
         let next = piece(upstream, &mut ask, range, Some(&first)).await?;
         if next.whole != first.whole
@@ -137,8 +146,30 @@ async fn pieces(
         {
             return Err(RemoteError::Unsteady);
         }
-        bytes = next.bytes;
+        pieces.push((asked.start, next.bytes.clone()));
+        bytes = joined(wanted, next.bytes, tail);
     }
+}
+
+/// What of a wanted span is not in the wheel's end. A span before it is rounded up as uv rounds it,
+/// whose own range is answered from the same bytes then.
+fn missing(wanted: Extent, tail: &Tail) -> Extent {
+    let rounded = wanted.start + wanted.bytes().next_multiple_of(READER_BUFFER_BYTES);
+    Extent {
+        start: wanted.start,
+        end: rounded.max(wanted.end).min(tail.start()),
+    }
+}
+
+/// The wanted span, of the bytes that were missing of it and the wheel's end.
+fn joined(wanted: Extent, missing: Bytes, tail: &Tail) -> Bytes {
+    let length = usize::try_from(wanted.bytes()).unwrap_or(usize::MAX);
+    if length <= missing.len() {
+        return missing.slice(..length);
+    }
+    let in_tail = (length - missing.len()).min(tail.bytes.len());
+    let parts = [&missing[..], &tail.bytes[..in_tail]];
+    parts.concat().into()
 }
 
 /// What all pieces of one reading share.

@@ -176,6 +176,39 @@ fn each_wheel_once(gitlab: &GitLab) {
     assert_eq!(came.len(), INSTALLED.len(), "{came:#?}");
 }
 
+/// uv asks for the length, the end, the directory before it and the metadata, one after another.
+#[test]
+fn a_wheel_of_many_files_costs_uv_fewer_ways_to_gitlab_than_without() {
+    let gitlab = GitLab::start();
+    let needy = Distribution::new("needs-many", "1.0").depends_on("many");
+    gitlab.publish(42, needy.payload(100_000).wheel());
+    let many = Distribution::new("many", "1.0").modules(2_000).wheel();
+    gitlab.publish(42, &many);
+    let install = |server| {
+        let index = path::project_index(42);
+        let done = Installer::Uv.install(server, &index, token::READER, &["needs-many"]);
+        assert!(done.has(&["needs_many", "many"]), "{:#?}", done.outcome);
+        let ways = gitlab.log().entries();
+        let ways = ways.iter().map(told);
+        let name = format!("/{} ", many.filename);
+        let ways: Vec<_> = ways.filter(|way| way.contains(&name)).collect();
+        let cost = cost(&gitlab);
+        gitlab.log().clear();
+        (ways, cost)
+    };
+    let (direct, direct_cost) = install(gitlab.address());
+    let larder = Larder::builder(&gitlab).sections(OWN_SETTINGS).start();
+    let (through, cost) = install(larder.address());
+    assert!(through.len() < direct.len(), "{direct:#?} {through:#?}");
+    // The end, the directory before it, the metadata, and the rest.
+    assert!(through.len() <= 4, "{through:#?}");
+    assert!(
+        cost.bytes <= direct_cost.bytes,
+        "{cost:?} for {direct_cost:?}"
+    );
+    gitlab.log().assert_nothing_unexpected();
+}
+
 #[test]
 fn a_cold_install_by_pip_costs_gitlab_hardly_more_than_without_larder() {
     costs_hardly_more_than_without(Installer::Pip);
