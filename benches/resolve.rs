@@ -3,19 +3,21 @@
 //! ```text
 //! cargo bench --profile dist --bench resolve                  # as it is published; three rounds, some five minutes
 //! cargo bench --profile dist --bench resolve -- --rounds 1
+//! cargo bench --profile dist --bench resolve -- --rounds 1 --timeline    # each request to GitLab, and when it came
 //! ```
 //!
 //! Prints a table in Markdown and writes nothing else; everything happens on 127.0.0.1 and in
-//! temporary folders. It needs Python, for the pinned uv of the tests.
+//! temporary folders. It needs Python, for the pinned uv and pip of the tests.
 //!
-//! 40 packages that depend on each other, in three versions each, lie in the tests' stand-in for
-//! GitLab, whose every answer begins 30 ms late and whose index has no metadata. One of the newest
+//! 40 packages that depend on each other, in three versions each, of 5 to 1,500 files, lie in the
+//! tests' stand-in for GitLab, whose every answer begins 30 ms late and whose index has no metadata. One of the newest
 //! versions does not fit the others, so that the resolver has to step back. `uv lock` reads the
-//! index and metadata only; `uv pip install` fetches the wheels as well. uv's own cache is empty
-//! each time. A relay in front of whichever server uv talks to counts its requests and what it is
-//! sent, heads included; what GitLab was asked meanwhile is read from the stand-in's log, with
-//! bodies only. *Cold* is a larder with an empty store, *warm* the same larder once it has come to
-//! rest. Figures are medians of the rounds, and comparable within one run only.
+//! index and metadata only; `uv pip install` fetches the wheels as well, and so does `pip install`,
+//! one after another. The client's own cache is empty each time. A relay in front of whichever
+//! server the client talks to counts its requests and what it is sent, heads included; what GitLab
+//! was asked meanwhile is read from the stand-in's log, with bodies only. *Cold* is a larder with an
+//! empty store, *warm* the same larder once it has come to rest. Figures are medians of the rounds,
+//! and comparable within one run only.
 
 #![expect(
     clippy::disallowed_methods,
@@ -40,6 +42,8 @@ const DISTANCE: Duration = Duration::from_millis(30);
 const SIZES: [usize; 10] = [
     50_000, 60_000, 80_000, 120_000, 200_000, 350_000, 600_000, 1_100_000, 2_500_000, 4_000_000,
 ];
+/// Of the small modules in them, in turn: the more, the longer a wheel's directory.
+const MODULES: [usize; 10] = [5, 10, 20, 40, 70, 100, 200, 300, 600, 1500];
 /// Of their descriptions, in turn: most of a real METADATA.
 const DESCRIPTIONS: [usize; 4] = [2_000, 6_000, 15_000, 40_000];
 /// Needs what no other package can live with, in its newest version.
@@ -52,18 +56,12 @@ fn main() -> ExitCode {
         .skip(1)
         .filter(|argument| argument != "--bench")
         .collect();
-    let rounds = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => 3,
-        ["--rounds", rounds] if rounds.parse::<usize>().is_ok_and(|rounds| rounds > 0) => {
-            rounds.parse().unwrap_or(3)
-        }
-        _ => {
-            eprintln!("usage: cargo bench --profile dist --bench resolve -- [--rounds N]");
-            return ExitCode::from(2);
-        }
+    let Some(options) = Options::parse(&arguments) else {
+        eprintln!("usage: cargo bench --profile dist --bench resolve -- [--rounds N] [--timeline]");
+        return ExitCode::from(2);
     };
     if let Err(reason) = python::clients() {
-        eprintln!("no uv: {reason}");
+        eprintln!("no uv and pip: {reason}");
         return ExitCode::FAILURE;
     }
     let gitlab = GitLab::builder()
@@ -77,28 +75,62 @@ fn main() -> ExitCode {
             gitlab.plan(Act::IgnoreRange.at(Kind::File));
             gitlab.plan(Act::NoAcceptRanges.at(Kind::File));
         }
-        for command in [Command::Lock, Command::Install] {
-            let samples: Vec<Vec<Sample>> = (0..rounds)
-                .map(|_| round(&gitlab, command, &names))
-                .collect();
+        for command in [Command::Lock, Command::Install, Command::Pip] {
+            let mut samples = Vec::new();
+            for _ in 0..options.rounds {
+                samples.push(round(&gitlab, command, &names, options.timeline));
+            }
+            let mut direct = Duration::ZERO;
             for way in 0..samples[0].len() {
                 let of_way = samples.iter().map(|round| round[way].clone()).collect();
+                let sample = median(of_way);
+                if way == 0 {
+                    direct = sample.took;
+                }
                 rows.push(Row {
                     ranges,
                     command,
-                    sample: median(of_way),
+                    ratio: sample.took.as_secs_f64() / direct.as_secs_f64(),
+                    sample,
                 });
             }
         }
     }
-    print(&rows, rounds);
+    print(&rows, options.rounds);
     ExitCode::SUCCESS
+}
+
+struct Options {
+    rounds: usize,
+    timeline: bool,
+}
+
+impl Options {
+    fn parse(arguments: &[String]) -> Option<Self> {
+        let mut options = Self {
+            rounds: 3,
+            timeline: false,
+        };
+        let mut left = arguments.iter();
+        while let Some(argument) = left.next() {
+            match argument.as_str() {
+                "--timeline" => options.timeline = true,
+                "--rounds" => options.rounds = left.next()?.parse().ok()?,
+                _ => return None,
+            }
+        }
+        if options.rounds == 0 {
+            return None;
+        }
+        Some(options)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Command {
     Lock,
     Install,
+    Pip,
 }
 
 impl fmt::Display for Command {
@@ -106,6 +138,7 @@ impl fmt::Display for Command {
         f.write_str(match self {
             Self::Lock => "`uv lock`",
             Self::Install => "`uv pip install`",
+            Self::Pip => "`pip install`",
         })
     }
 }
@@ -122,6 +155,8 @@ struct Row {
     ranges: bool,
     command: Command,
     sample: Sample,
+    /// Of the time that it takes without larder.
+    ratio: f64,
 }
 
 /// Fills the project with the packages, and gives their names.
@@ -134,7 +169,8 @@ fn publish(gitlab: &GitLab) -> Vec<String> {
             let mut package = Distribution::new(name, version)
                 .requires_python(">=3.8")
                 .description(DESCRIPTIONS[number % DESCRIPTIONS.len()])
-                .payload(SIZES[number % SIZES.len()]);
+                .payload(SIZES[number % SIZES.len()])
+                .modules(MODULES[number % MODULES.len()]);
             for needed in needs(number) {
                 let odd = number == AT_ODDS && version == "3.0";
                 let range = if odd { "<2" } else { ">=2,<4" };
@@ -157,18 +193,18 @@ fn needs(number: usize) -> Vec<usize> {
 }
 
 /// One command directly, through a cold larder, and through the same one warm.
-fn round(gitlab: &GitLab, command: Command, names: &[String]) -> Vec<Sample> {
+fn round(gitlab: &GitLab, command: Command, names: &[String], timeline: bool) -> Vec<Sample> {
     let relay = Relay::start(gitlab.address());
     gitlab.set(|settings| settings.external_url = Some(relay.url()));
-    let direct = measure("direct", gitlab, &relay, command, names);
+    let direct = measure("direct", gitlab, &relay, command, names, timeline);
     gitlab.set(|settings| settings.external_url = None);
 
     // With its own settings for metadata, which are off in the tests.
     let larder = Larder::builder(gitlab).sections("[metadata]").start();
     let relay = Relay::start(larder.address());
-    let cold = measure("larder, cold", gitlab, &relay, command, names);
+    let cold = measure("larder, cold", gitlab, &relay, command, names, timeline);
     come_to_rest(gitlab);
-    let warm = measure("larder, warm", gitlab, &relay, command, names);
+    let warm = measure("larder, warm", gitlab, &relay, command, names, timeline);
     come_to_rest(gitlab);
     vec![direct, cold, warm]
 }
@@ -179,6 +215,7 @@ fn measure(
     relay: &Relay,
     command: Command,
     names: &[String],
+    timeline: bool,
 ) -> Sample {
     gitlab.log().clear();
     relay.take();
@@ -188,6 +225,22 @@ fn measure(
     let client = relay.take();
     let entries = gitlab.log().entries();
     let bytes = entries.iter().map(|entry| entry.body_sent).sum();
+    if timeline {
+        println!("{command}, {way}: {:.3} s", took.as_secs_f64());
+        for entry in &entries {
+            let since = entry.at.saturating_duration_since(started);
+            let range = entry.head.header("Range").unwrap_or_default();
+            let name = entry.head.path().trim_end_matches('/').rsplit('/').next();
+            println!(
+                "{:>7.1} ms, connection {:>3}: {} {} {range}: {} bytes",
+                since.as_secs_f64() * 1000.0,
+                entry.connection,
+                entry.head.method,
+                name.unwrap_or_default(),
+                entry.body_sent
+            );
+        }
+    }
     Sample {
         way,
         client,
@@ -224,6 +277,13 @@ fn run(command: Command, server: &str, names: &[String]) -> Outcome {
             let locked = lock.matches("[[package]]").count();
             assert_eq!(locked, PACKAGES + 1, "{done:#?}");
             done
+        }
+        Command::Pip => {
+            let target = user.folder().join("site").to_string_lossy().into_owned();
+            let arguments = ["install", "--target", &target, "--index-url", &index];
+            let wanted = wanted.iter().map(String::as_str);
+            let arguments: Vec<&str> = arguments.into_iter().chain(wanted).collect();
+            user.pip(&arguments)
         }
         Command::Install => {
             let target = user.folder().join("site").to_string_lossy().into_owned();
@@ -285,17 +345,18 @@ fn print(rows: &[Row], rounds: usize) {
         DISTANCE.as_millis()
     );
     println!(
-        "| GitLab | command | | requests of uv | bytes to uv | seconds | requests to GitLab | bytes from GitLab |"
+        "| GitLab | command | | requests of the client | bytes to it | seconds | ÷ direct | requests to GitLab | bytes from GitLab |"
     );
-    println!("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |");
+    println!("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |");
     for Row {
         ranges,
         command,
         sample,
+        ratio,
     } in rows
     {
         println!(
-            "| {} | {command} | {} | {} | {} | {:.2} | {} | {} |",
+            "| {} | {command} | {} | {} | {} | {:.2} | {ratio:.2} | {} | {} |",
             if *ranges {
                 "answers ranges"
             } else {
