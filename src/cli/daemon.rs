@@ -42,12 +42,17 @@ pub fn with_running(
             Ok(client) => return work(&client).await,
             Err(error) => error,
         };
-        let place = cache_dir.display();
-        let hint = "is it another folder (--config, --cache-dir)?";
-        Err(CommandError::Refused(format!(
-            "no daemon answers for {place}: {without}; {hint} ({error})"
+        Err(CommandError::Refused(unanswered(
+            cache_dir, without, &error,
         )))
     })
+}
+
+/// What is to be said when no daemon answers for a cache folder; `without` says what that means.
+pub fn unanswered(cache_dir: &Path, without: &str, error: &ClientError) -> String {
+    let place = cache_dir.display();
+    let hint = "is it another folder (--config, --cache-dir)?";
+    format!("no daemon answers for {place}: {without}; {hint} ({error})")
 }
 
 /// Where Ctrl-C goes. SIGTERM is always for this process.

@@ -16,7 +16,7 @@ use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-use super::daemon::runtime;
+use super::daemon::{runtime, unanswered};
 use super::deadline::in_time;
 use super::output::print_event;
 use super::{CommandError, CommandResult, Invocation};
@@ -101,7 +101,7 @@ fn address(url: &str) -> Result<Uri, String> {
 async fn over_socket(cache_dir: &Path) -> Result<(StatusCode, String), String> {
     let client = Client::connect(cache_dir)
         .await
-        .map_err(|why| format!("no daemon answers for {}: {why}", cache_dir.display()))?;
+        .map_err(|why| unanswered(cache_dir, "none runs there, or it is silent", &why))?;
     readiness(&client).await.map_err(|why| why.to_string())
 }
 

@@ -63,7 +63,7 @@ pub fn whole(bytes: impl Into<Bytes>) -> Body {
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("the daemon that holds the cache folder does not answer: {0}")]
+    #[error("no answer on the control socket of the cache folder: {0}")]
     NoAnswer(String),
     #[error("{detail}")]
     Refused { status: StatusCode, detail: String },
