@@ -135,10 +135,21 @@ impl Browser {
 
     /// The whole page as a picture.
     pub fn screenshot(&self, file: &Path) {
-        let shot = self.devtools(
-            "Page.captureScreenshot",
-            &json!({ "captureBeyondViewport": true }),
-        );
+        self.capture(file, &json!({ "captureBeyondViewport": true }));
+    }
+
+    /// The page as a picture, down to the end of what this selector finds.
+    pub fn screenshot_down_to(&self, selector: &str, file: &Path) {
+        let size = self.run(&format!(
+            "const end = document.querySelector({selector:?}).getBoundingClientRect().bottom + scrollY; \
+             return {{ x: 0, y: 0, width: innerWidth, height: end + 20, scale: 1 }};"
+        ));
+        let part = json!({ "captureBeyondViewport": true, "clip": size });
+        self.capture(file, &part);
+    }
+
+    fn capture(&self, file: &Path, parameters: &Value) {
+        let shot = self.devtools("Page.captureScreenshot", parameters);
         let text = shot["data"].as_str().expect("a picture");
         std::fs::create_dir_all(file.parent().expect("a folder")).expect("a writable folder");
         let picture = STANDARD.decode(text).expect("base64");

@@ -293,15 +293,6 @@ pub(super) fn about(report: &Report) -> Markup {
                 div { dt { "Version" } dd { (report.version) } }
                 div { dt { "Running for" } dd { (time(Duration::from_secs(report.uptime_seconds))) } }
                 div { dt { "Listens on" } dd { (report.listen.join(", ")) } }
-                @if let Some(parent) = &report.parent {
-                    div { dt { "Parent" } dd { (parent.sentence) } }
-                }
-                @if let Some(index) = &report.public_index {
-                    div { dt { "Public index" } dd { (index.sentence) } }
-                }
-                @if let Some(certificate) = &report.certificate {
-                    div { dt { "Certificate" } dd { (certificate.sentence) } }
-                }
                 @if !report.offline {
                     div { dt { "Authorization cache, lifetime" } dd { (span(report.rules.auth_cache_ttl_seconds)) } }
                     div { dt { "Pages, lifetime" } dd { (span(report.rules.ttl_seconds)) } }
@@ -309,6 +300,15 @@ pub(super) fn about(report: &Report) -> Markup {
                 }
                 div { dt { "Page fetches under way" } dd { (grouped(report.page_fetches)) } }
                 div { dt { "Authorization cache, entries" } dd { "about " (grouped(report.auth_cache_entries)) } }
+                @if let Some(parent) = &report.parent {
+                    div.wide { dt { "Parent" } dd { (parent.sentence) } }
+                }
+                @if let Some(index) = &report.public_index {
+                    div.wide { dt { "Public index" } dd { (index.sentence) } }
+                }
+                @if let Some(certificate) = &report.certificate {
+                    div.wide { dt { "Certificate" } dd { (certificate.sentence) } }
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The pages for people in a real browser: they load, change by themselves, copy, ask nobody else,
 //! and axe-core finds nothing against them, by day, by night and on a phone. Pictures of them are
-//! left in `target/screenshots/`.
+//! left in `target/screenshots/`; `guide.png` there, with its colours reduced, is `docs/status.png`.
 
 use std::path::PathBuf;
 
@@ -36,7 +36,7 @@ fn scene() -> Scene {
     let larder = Larder::builder(&gitlab).mirror("pypi", &index).start();
     let reader = larder.client().token(token::READER);
     for wheel in &private[..2] {
-        for _ in 0..3 {
+        for _ in 0..10 {
             reader.get(&path::project_file(42, wheel)).expect(200);
             kept(&larder, wheel);
         }
@@ -128,6 +128,8 @@ fn the_status_page_lives_copies_and_asks_nobody_else() {
     let browser = Browser::start();
     let url = format!("{}/-/", larder.url());
     look(&browser, &axe, &url, "status");
+    browser.open(&url);
+    browser.screenshot_down_to("#failures", &picture("guide.png"));
 
     // It changes by itself: a download begins, and is seen.
     browser.open(&url);
@@ -245,6 +247,13 @@ fn with_upstream_down_the_page_says_so_to_everybody() {
         "{sentence}"
     );
     assert_eq!(browser.console(), [] as [String; 0]);
+
+    // A phone shows each failure whole.
+    browser.resize(390, 900);
+    browser.open(&format!("{}/-/", larder.url()));
+    let hidden = "const table = document.querySelector('#failures .scroll'); \
+                  return table.scrollWidth - table.clientWidth;";
+    assert_eq!(browser.run(hidden), 0, "pixels that are out of sight");
 }
 
 #[test]
