@@ -15,6 +15,166 @@ use std::path::{Path, PathBuf};
 const README_LINES_MAX: usize = 150;
 const README_BYTES_MAX: usize = 9_000;
 
+/// The blocks of code of the pages whose every recipe is run, in their order: the heading, the language (of
+/// indented lines: `commands`), and the test that reads the block from the page and does what it says.
+type Recipe = (&'static str, &'static str, &'static str);
+
+const RUNNERS: [Recipe; 15] = [
+    (
+        "Shell executor",
+        "toml",
+        "clients/gitlab_ci.rs: every_recipe_gives_pip_and_uv_an_index_that_works",
+    ),
+    (
+        "Shell executor",
+        "yaml",
+        "clients/gitlab_ci.rs: a_projects_own_lines_and_those_of_the_readme_are_the_shell_executors",
+    ),
+    (
+        "Docker executor, larder on the host",
+        "ini",
+        "system_tools/docker_runners.rs: the_docker_executor_reaches_the_service_of_the_host",
+    ),
+    (
+        "Docker executor, larder on the host",
+        "commands",
+        "system_tools/docker_runners.rs: the_docker_executor_reaches_the_service_of_the_host",
+    ),
+    (
+        "Docker executor, larder on the host",
+        "toml",
+        "system_tools/docker_runners.rs: the_docker_executor_reaches_a_larder_on_the_host",
+    ),
+    (
+        "Docker executor, larder on the host",
+        "toml",
+        "system_tools/docker_runners.rs: the_docker_executor_reaches_a_larder_on_the_host",
+    ),
+    (
+        "Docker executor, larder as a container",
+        "commands",
+        "system_tools/docker_runners.rs: the_docker_executor_reaches_a_larder_in_a_container",
+    ),
+    (
+        "Docker executor, larder as a container",
+        "toml",
+        "system_tools/docker_runners.rs: the_docker_executor_reaches_a_larder_in_a_container",
+    ),
+    (
+        "A committed uv.lock",
+        "commands",
+        "clients/lock_files.rs: a_job_with_a_committed_uv_lock_installs_by_the_lines_of_the_runners_page",
+    ),
+    (
+        "docker build in a job",
+        "dockerfile",
+        "system_tools/docker_runners.rs: docker_build_in_a_job_gets_the_index_and_keeps_no_token",
+    ),
+    (
+        "docker build in a job",
+        "commands",
+        "system_tools/docker_runners.rs: docker_build_in_a_job_gets_the_index_and_keeps_no_token",
+    ),
+    (
+        "Kubernetes executor",
+        "toml",
+        "clients/gitlab_ci.rs: every_recipe_gives_pip_and_uv_an_index_that_works",
+    ),
+    (
+        "One central larder, with TLS",
+        "toml",
+        "system_tools/docker_runners.rs: the_docker_executor_reaches_a_central_larder_over_tls",
+    ),
+    (
+        "One central larder, with TLS",
+        "toml",
+        "system_tools/docker_runners.rs: the_docker_executor_reaches_a_central_larder_over_tls",
+    ),
+    (
+        "Which URL, and which token",
+        "yaml",
+        "clients/gitlab_ci.rs: the_line_that_publishes_does",
+    ),
+];
+
+const CLIENTS: [Recipe; 15] = [
+    (
+        "One name for all",
+        "toml",
+        "clients/lock_files.rs: uv_locks_and_syncs_by_one_name",
+    ),
+    (
+        "One name for all",
+        "commands",
+        "clients/lock_files.rs: uv_locks_and_syncs_by_one_name",
+    ),
+    (
+        "One name for all",
+        "commands",
+        "clients/lock_files.rs: poetry_locks_and_installs_by_one_name",
+    ),
+    (
+        "Rewrite the lock in the job",
+        "commands",
+        "clients/lock_files.rs: uv_syncs_a_lock_that_larder_rewrote",
+    ),
+    (
+        "Rewrite the lock in the job",
+        "commands",
+        "clients/lock_files.rs: uv_syncs_a_lock_that_larder_rewrote",
+    ),
+    (
+        "Rewrite the lock in the job",
+        "commands",
+        "clients/lock_files.rs: poetry_locks_anew_for_another_source_and_installs",
+    ),
+    (
+        "Rewrite the lock in the job",
+        "commands",
+        "clients/lock_files.rs: uv_syncs_a_lock_that_larder_rewrote",
+    ),
+    (
+        "Export the lock in the job",
+        "commands",
+        "clients/lock_files.rs: uv_installs_what_it_exports",
+    ),
+    (
+        "Export the lock in the job",
+        "commands",
+        "clients/lock_files.rs: pip_installs_what_poetry_exports",
+    ),
+    (
+        "pip",
+        "commands",
+        "clients/page_lines.rs: pip_takes_the_line_and_the_configuration",
+    ),
+    (
+        "uv",
+        "commands",
+        "clients/page_lines.rs: uv_takes_the_line_and_the_project",
+    ),
+    (
+        "uv",
+        "toml",
+        "clients/page_lines.rs: uv_takes_the_line_and_the_project",
+    ),
+    (
+        "poetry",
+        "commands",
+        "clients/page_lines.rs: poetry_takes_the_lines",
+    ),
+    (
+        "pdm, pipenv and others",
+        "commands",
+        "clients/page_lines.rs: pdm_and_pipenv_take_the_variables",
+    ),
+    (
+        "Uploads",
+        "commands",
+        "clients/page_lines.rs: twine_and_uv_publish_by_the_lines",
+    ),
+];
+
 #[test]
 fn every_link_leads_to_a_file_and_a_heading_that_are_there() {
     let documents = documents(&root());
@@ -123,6 +283,43 @@ fn every_source_file_that_the_architecture_page_names_is_there() {
 }
 
 #[test]
+fn every_recipe_of_the_runners_and_of_the_clients_has_a_test_that_runs_it() {
+    for (page, recipes) in [("gitlab-ci.md", &RUNNERS[..]), ("clients.md", &CLIENTS)] {
+        let text = read(&root().join("docs").join(page));
+        let mut listed = Vec::new();
+        for (heading, language, test) in recipes {
+            listed.push(((*heading).to_owned(), (*language).to_owned()));
+            let (file, name) = test.split_once(": ").expect("a file and a test");
+            let tests = read(&root().join("tests/all").join(file));
+            let (before, _) = tests
+                .split_once(&format!("\nfn {name}() {{"))
+                .unwrap_or_else(|| panic!("there is no {test}"));
+            let attributes = before.rsplit("\n\n").next().unwrap_or_default();
+            assert!(attributes.contains("#[test]"), "{test} is no test");
+        }
+        assert_eq!(code_blocks(&text), listed, "docs/{page}");
+    }
+}
+
+#[test]
+fn every_block_of_code_is_found_with_its_heading() {
+    let text = "# A page\n\n## One\n\n    first\n    second\n\ntext\n\n    third\n\n\
+                ```toml\n# no heading\n    no command\n```\n\n### Two\n\n```yaml\n```\n";
+    let found = code_blocks(text);
+    let found: Vec<(&str, &str)> = found
+        .iter()
+        .map(|(heading, language)| (heading.as_str(), language.as_str()))
+        .collect();
+    let expected = [
+        ("One", "commands"),
+        ("One", "commands"),
+        ("One", "toml"),
+        ("Two", "yaml"),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn a_missing_file_a_missing_heading_and_a_link_in_code_are_told_apart() {
     let text = "# A guide\n\n## One, two: `three`\n\n[a](#one-two-three) [b](#four) [c\nd](none.md)\n\
                 `[e](code.md)` [f](https://index.example/)\n\n```text\n[g](fence.md)\n# no heading\n```\n\n    [h](indented.md)\n";
@@ -163,6 +360,30 @@ fn is_source(name: &str, rooms: &[&str]) -> bool {
 /// The words in backquotes.
 fn quoted(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2)
+}
+
+/// The blocks of code of a page, each with its heading and its language.
+fn code_blocks(text: &str) -> Vec<(String, String)> {
+    let mut blocks = Vec::new();
+    let mut heading = String::new();
+    let mut is_fenced = false;
+    let mut is_indented = false;
+    for line in text.lines() {
+        if let Some(language) = line.strip_prefix("```") {
+            is_fenced = !is_fenced;
+            if is_fenced {
+                blocks.push((heading.clone(), language.to_owned()));
+            }
+        } else if !is_fenced && line.starts_with('#') {
+            line.trim_start_matches(['#', ' ']).clone_into(&mut heading);
+        }
+        let was_indented = is_indented;
+        is_indented = !is_fenced && line.starts_with("    ");
+        if is_indented && !was_indented {
+            blocks.push((heading.clone(), "commands".to_owned()));
+        }
+    }
+    blocks
 }
 
 /// Why this target of a link leads nowhere, if it does.

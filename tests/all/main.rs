@@ -64,6 +64,7 @@ mod clients {
     mod index_servers;
     mod installers;
     mod lock_files;
+    mod page_lines;
     mod page_parsers;
     mod pip_uv_twine;
     mod private_and_public;
@@ -71,11 +72,12 @@ mod clients {
 }
 
 /// What tests of several folders share: storage modes, what a delivery may look like, a mirror's
-/// addresses, what a GitLab runner is told.
+/// addresses, what a GitLab runner is told, a GitLab that points to a public index.
 mod common {
     pub mod delivery;
     pub mod mirror;
     pub mod runner;
+    pub mod world;
 }
 
 /// Distributions: whole, in parts, fetched once, verified.

@@ -14,6 +14,7 @@ use super::client::Client;
 use super::gitlab::{GitLab, token};
 use super::held_port::HeldPort;
 use super::python::Workbench;
+use super::watchdog::Watched;
 use super::wheel::real_wheels;
 
 /// As `User=nobody` is: the unit's own user has no number until systemd gives it one.
@@ -60,6 +61,10 @@ impl Machine {
         Self { root }
     }
 
+    pub(super) fn root(&self) -> &Path {
+        self.root.path()
+    }
+
     /// Files and folders of the repository, to /src, where its commands are run.
     pub fn bring(&self, names: &[&str]) {
         for name in names {
@@ -72,6 +77,7 @@ impl Machine {
     }
 
     pub fn put(&self, file: &Path, to: &str) {
+        let to = to.trim_start_matches('/');
         run(Command::new("install")
             .args(["-D", "-m", "0755"])
             .arg(file)
@@ -102,9 +108,9 @@ impl Machine {
         inside
     }
 
-    /// Starts what this unit starts, with the installed configuration, and installs a package
-    /// through it.
-    pub fn serves_pip(&self, unit: &str) {
+    /// Starts what this unit starts, with the installed configuration and a cache folder, beside
+    /// these variables, and waits until it listens.
+    pub fn start_unit(&self, unit: &str, variables: &[(&str, String)]) -> Daemon {
         let unit = fs::read_to_string(self.root.path().join(unit.trim_start_matches('/')))
             .expect("an installed unit");
         let line = unit
@@ -115,7 +121,22 @@ impl Machine {
         self.shell(&format!(
             "install -d -m 0700 /var/cache/larder-run && chown {SOMEBODY} /var/cache/larder-run"
         ));
+        let mut inside = self.inside(SOMEBODY, &command);
+        inside
+            .env("CACHE_DIRECTORY", "/var/cache/larder-run")
+            .envs(variables.iter().map(|(name, value)| (name, value)));
+        Daemon::start(inside)
+    }
 
+    /// Starts a line of the guide as root, with these variables, and waits until it listens.
+    pub fn start_line(&self, line: &str, variables: &[(&str, String)]) -> Daemon {
+        let mut inside = self.inside("root", &["sh", "-ec", &format!("exec {line}")]);
+        inside.envs(variables.iter().map(|(name, value)| (name, value)));
+        Daemon::start(inside)
+    }
+
+    /// Starts what this unit starts, and installs a package through it.
+    pub fn serves_pip(&self, unit: &str) {
         let gitlab = GitLab::builder().start();
         for wheel in &real_wheels() {
             gitlab.publish(42, wheel);
@@ -123,19 +144,12 @@ impl Machine {
         // The installed configuration and its port may be somebody else's on this machine: the
         // environment beats the file.
         let held = HeldPort::new();
-        let port = held.address().port();
-        let mut daemon = Daemon(
-            self.inside(SOMEBODY, &command)
-                .env("CACHE_DIRECTORY", "/var/cache/larder-run")
-                .env("LARDER_LISTEN", format!("127.0.0.1:{port}"))
-                .env("LARDER_GITLAB__URL", gitlab.url())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .expect("chroot starts"),
-        );
-        let address = ([127, 0, 0, 1], port).into();
-        daemon.wait_until_it_listens();
+        let variables = [
+            ("LARDER_LISTEN", held.address().to_string()),
+            ("LARDER_GITLAB__URL", gitlab.url().to_owned()),
+        ];
+        let _daemon = self.start_unit(unit, &variables);
+        let address = held.address();
 
         Client::new(address).get("/-/health/live").expect(200);
         let user = Workbench::new();
@@ -153,13 +167,33 @@ impl Machine {
     }
 }
 
-/// What the unit starts; ends with the test.
-struct Daemon(Child);
+/// A larder that was started by another than the tests' own binary; ends with this.
+#[derive(Debug)]
+pub struct Daemon {
+    process: Child,
+    _watched: Watched,
+}
 
 impl Daemon {
+    /// Waits until it listens; panics with what it said if it does not.
+    pub fn start(mut command: Command) -> Self {
+        let process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        let mut daemon = Self {
+            _watched: Watched::new(process.id()),
+            process,
+        };
+        daemon.wait_until_it_listens();
+        daemon
+    }
+
     /// Its first records say where it listens.
     fn wait_until_it_listens(&mut self) {
-        let log = self.0.stderr.take().expect("piped");
+        let log = self.process.stderr.take().expect("piped");
         let (said, heard) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             for line in BufReader::new(log).lines().map_while(Result::ok) {
@@ -174,18 +208,15 @@ impl Daemon {
             }
             lines.push(line);
         }
-        let _ = self.0.kill();
-        panic!(
-            "the unit's command does not listen; it said:\n{}",
-            lines.join("\n")
-        );
+        let _ = self.process.kill();
+        panic!("it does not listen; it said:\n{}", lines.join("\n"));
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

@@ -138,9 +138,9 @@ impl DockerHost {
             .expect("docker, of the package docker.io")
     }
 
-    /// A line of the guide, in this folder and with these variables.
+    /// What a line of the guide prints, in this folder and with these variables.
     #[track_caller]
-    pub fn shell(&self, line: &str, folder: &Path, environment: &[(String, String)]) {
+    pub fn shell(&self, line: &str, folder: &Path, environment: &[(String, String)]) -> String {
         let mut command = self.client("sh");
         command
             .args(["-ec", line])
@@ -148,6 +148,7 @@ impl DockerHost {
             .envs(environment.iter().map(|(name, value)| (name, value)));
         let output = command.output().expect("a shell");
         assert!(output.status.success(), "{line}: {}", said(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     fn client(&self, program: &str) -> Command {

@@ -352,21 +352,13 @@ impl Larder {
 
     /// The text of `/-/metrics`, as OpenMetrics.
     pub fn metrics(&self) -> String {
-        let reply = self
-            .client()
-            .get_with("/-/metrics", &[("Accept", super::openmetrics::OPENMETRICS)]);
-        reply.expect(200);
-        reply.text()
+        metrics(&self.client())
     }
 
     /// The value of the metric whose name and labels are exactly these, as
     /// `larder_x_total{kind="file"}`.
     pub fn metric(&self, name_and_labels: &str) -> Option<f64> {
-        let text = self.metrics();
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(name_and_labels)?.strip_prefix(' '))?;
-        line.split(' ').next()?.parse().ok()
+        metric(&self.client(), name_and_labels)
     }
 
     pub fn resident_bytes(&self) -> u64 {
@@ -497,6 +489,21 @@ impl Drop for Larder {
             eprintln!("--- larder said:\n{}", self.log());
         }
     }
+}
+
+/// The text of `/-/metrics` of a larder, as OpenMetrics.
+pub fn metrics(client: &Client) -> String {
+    let reply = client.get_with("/-/metrics", &[("Accept", super::openmetrics::OPENMETRICS)]);
+    reply.expect(200);
+    reply.text()
+}
+
+pub fn metric(client: &Client, name_and_labels: &str) -> Option<f64> {
+    let text = metrics(client);
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name_and_labels)?.strip_prefix(' '))?;
+    line.split(' ').next()?.parse().ok()
 }
 
 /// The binary that belongs to these tests: given by cargo to tests and benches, found beside the

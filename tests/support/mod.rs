@@ -52,6 +52,7 @@ pub mod activated;
 pub mod authority;
 pub mod balancer;
 pub mod basic;
+pub mod booted;
 pub mod client;
 pub mod corpus;
 pub mod debian;

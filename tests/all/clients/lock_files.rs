@@ -2,18 +2,18 @@
 //! lines of the page; and the ways that the page warns of.
 
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use crate::server::tls::Secured;
 use crate::support::larder::binary;
 use crate::support::wheel::real_wheels;
-use crate::support::{GitLab, Larder, Outcome, Workbench, python, token};
+use crate::support::{Distribution, GitLab, Larder, Outcome, Workbench, python, token};
 
 const PAGE: &str = include_str!("../../../docs/clients.md");
 
-const PROJECT: &str = "[project]\nname = \"consumer\"\nversion = \"0.1\"\nrequires-python = \">=3.10,<4\"\n\
+pub(super) const PROJECT: &str = "[project]\nname = \"consumer\"\nversion = \"0.1\"\nrequires-python = \">=3.10,<4\"\n\
      dependencies = [\"requests\"]\n\n";
 
 const INDEX: &str = "/api/v4/projects/42/packages/pypi/simple/";
@@ -66,16 +66,18 @@ fn gitlab() -> GitLab {
 }
 
 /// A person, or a job, with the programs that the page's lines name.
-struct User {
+pub(super) struct User {
     bench: Workbench,
-    _programs: TempDir,
+    programs: TempDir,
 }
 
 impl User {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let programs = tempfile::tempdir().expect("a temporary folder");
         let exporting = ["poetry==2.5.1", "poetry-plugin-export==1.10.1"];
         for (name, program) in [
+            ("pip", python::program("pip")),
+            ("twine", python::program("twine")),
             ("uv", python::program("uv")),
             ("poetry", python::tool(&exporting, "poetry")),
             ("larder", binary()),
@@ -92,13 +94,15 @@ impl User {
             .environment("POETRY_VIRTUALENVS_IN_PROJECT", "true")
             // Its threads now and then forget the credential.
             .environment("POETRY_INSTALLER_PARALLEL", "false");
-        Self {
-            bench,
-            _programs: programs,
-        }
+        Self { bench, programs }
     }
 
-    fn with(mut self, name: &str, value: &str) -> Self {
+    /// One more program on the search path.
+    pub(super) fn links(&self, name: &str, program: PathBuf) {
+        symlink(program, self.programs.path().join(name)).expect("a writable folder");
+    }
+
+    pub(super) fn with(mut self, name: &str, value: &str) -> Self {
         self.bench = self.bench.environment(name, value);
         self
     }
@@ -118,8 +122,24 @@ impl User {
     }
 
     #[track_caller]
-    fn shell(&self, script: &str) {
+    pub(super) fn shell(&self, script: &str) {
         self.try_shell(script).expect_success();
+    }
+
+    pub(super) fn write(&self, name: &str, text: &str) {
+        self.bench.write(name, text);
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.bench.folder().join(name).exists()
+    }
+
+    /// A wheel of this name, in `dist`.
+    pub(super) fn build(&self, name: &str) {
+        std::fs::create_dir(self.bench.folder().join("dist")).expect("a fresh folder");
+        let wheel = Distribution::new(name, "1.0").wheel();
+        self.bench
+            .write(&format!("dist/{}", wheel.filename), &wheel.bytes);
     }
 
     fn read(&self, name: &str) -> String {
@@ -134,7 +154,7 @@ impl User {
     }
 
     #[track_caller]
-    fn assert_installed(&self, environment: &str) {
+    pub(super) fn assert_installed(&self, environment: &str) {
         let python = self.bench.folder().join(environment).join("bin/python");
         let code = "import requests; print(requests.__version__)";
         let done = self.bench.run(&python, &["-c", code]);

@@ -10,24 +10,13 @@ use std::path::{Path, PathBuf};
 
 use crate::common::delivery::{eventually, kept};
 use crate::common::mirror::AHEAD;
+use crate::common::world::{INSTALLED, app};
 use crate::support::wheel::real_wheels;
 use crate::support::{
-    Artifact, Distribution, GitLab, Kind, Larder, Outcome, PublicIndex, Workbench, python, token,
+    Distribution, GitLab, Kind, Larder, Outcome, PublicIndex, Workbench, python, token,
 };
 
 const GROUP: &str = "/api/v4/groups/7/-/packages/pypi/simple/";
-
-/// What an install of the private package brings.
-const INSTALLED: [&str; 8] = [
-    "acme_app",
-    "certifi",
-    "charset_normalizer",
-    "dateutil",
-    "idna",
-    "requests",
-    "six.py",
-    "urllib3",
-];
 
 /// A GitLab that has the private package, and a public index that has all else, and a trap of the
 /// same name.
@@ -45,7 +34,7 @@ impl Town {
         index.publish(Distribution::new("acme-app", "99.0").wheel());
         index.declare_private(&["acme-*"]);
         let gitlab = GitLab::start();
-        gitlab.publish(42, private());
+        gitlab.publish(42, app());
         Self { gitlab, index }
     }
 
@@ -86,13 +75,6 @@ impl Town {
         self.index
             .assert_never_told(&[token::READER, token::DEVELOPER, "acme"]);
     }
-}
-
-fn private() -> Artifact {
-    Distribution::new("acme-app", "1.0")
-        .depends_on("requests>=2")
-        .depends_on("python-dateutil")
-        .wheel()
 }
 
 fn index_url(larder: &Larder, secret: &str) -> String {
@@ -212,7 +194,7 @@ fn settle(larder: &Larder) {
     for wheel in real_wheels() {
         kept(larder, &wheel);
     }
-    kept(larder, &private());
+    kept(larder, &app());
     eventually("nothing is read ahead any more", || {
         larder.metric("larder_prefetch_queue") == Some(0.0)
     });

@@ -1,126 +1,22 @@
 //! The public index that GitLab's own redirect names, which no operator configured: learned from
 //! it, asked without a credential at public addresses alone, and given in GitLab's place.
-//!
-//! The index is called by names of the public Internet, which a proxy finds at this machine.
 
 use std::time::Duration;
 
-use tempfile::TempDir;
-
 use crate::common::delivery::{eventually, kept};
 use crate::common::mirror::{FORMATS, HTML, JSON, get_as, listed, names};
-use crate::support::http::{Answer, Tls};
-use crate::support::larder::Builder;
+use crate::common::world::{FILES, INDEX, World, left_pad};
+use crate::support::http::Answer;
 use crate::support::wheel::real_wheels;
 use crate::support::{
-    Act, Artifact, Authority, Client, CoreMetadata, Distribution, GitLab, Hashes, Kind, Larder,
-    Offer, Outcome, Proxy, PublicIndex, Workbench, path, python, token,
+    Act, Artifact, Client, CoreMetadata, Distribution, GitLab, Hashes, Kind, Larder, Offer,
+    Outcome, PublicIndex, Workbench, path, python, token,
 };
 
-const INDEX: &str = "https://index.example";
-const FILES: &str = "https://files.example";
 const OTHER: &str = "https://other.example";
 
 /// Where a file of the index is at larder.
 const PLACE: &str = "/public-index/~files.example/";
-
-fn public() -> Artifact {
-    Distribution::new("left.pad", "1.3").payload(20_000).wheel()
-}
-
-/// A GitLab that points to a public index, and the way there.
-struct World {
-    gitlab: GitLab,
-    index: PublicIndex,
-    proxy: Proxy,
-    folder: TempDir,
-}
-
-impl World {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let authority = Authority::new("public");
-        authority.write(folder.path(), "ca");
-        let called = [
-            "index.example",
-            "files.example",
-            "other.example",
-            "localhost",
-        ];
-        let index = PublicIndex::builder()
-            .called(INDEX, FILES)
-            .tls(Tls::new(&authority.server(&called)))
-            .offering(public())
-            .start();
-        let proxy = Proxy::start();
-        proxy.finds("index.example:443", index.address());
-        proxy.finds("other.example:443", index.address());
-        proxy.finds("files.example:443", index.files_address());
-        let gitlab = GitLab::start();
-        let world = Self {
-            gitlab,
-            index,
-            proxy,
-            folder,
-        };
-        world.points_to(INDEX);
-        world
-    }
-
-    fn points_to(&self, origin: &str) {
-        self.gitlab
-            .set(|settings| origin.clone_into(&mut settings.public_index));
-    }
-
-    fn variables(&self) -> [(&'static str, String); 3] {
-        let trusted = self.folder.path().join("ca.pem");
-        [
-            ("SSL_CERT_FILE", trusted.to_string_lossy().into_owned()),
-            ("HTTPS_PROXY", self.proxy.url()),
-            ("NO_PROXY", "127.0.0.1".to_owned()),
-        ]
-    }
-
-    /// With nothing configured but where GitLab is, and what the machine itself says.
-    fn builder(&self) -> Builder {
-        self.on_this_machine(Larder::builder(&self.gitlab))
-    }
-
-    /// The same, and GitLab is called by another name than the literal address of the indexes.
-    fn builder_by_name(&self) -> Builder {
-        let url = self.gitlab.url().replace("127.0.0.1", "localhost");
-        self.on_this_machine(Larder::in_front_of(&url))
-    }
-
-    fn on_this_machine(&self, mut builder: Builder) -> Builder {
-        for (name, value) in self.variables() {
-            builder = builder.environment(name, &value);
-        }
-        builder
-    }
-
-    fn larder(&self) -> Larder {
-        self.builder().start()
-    }
-
-    /// What a command prints, run on the same machine.
-    fn says(&self, larder: &Larder, arguments: &[&str]) -> String {
-        let done = larder
-            .start_command(arguments)
-            .envs(self.variables())
-            .output()
-            .expect("the binary runs");
-        let said = [done.stdout, done.stderr].concat();
-        String::from_utf8_lossy(&said).into_owned()
-    }
-
-    fn assert_innocent(&self) {
-        self.gitlab.log().assert_nothing_unexpected();
-        self.index.log().assert_nothing_unexpected();
-        self.index
-            .assert_never_told(&[token::READER, token::DEVELOPER, token::WIDGETS_READER]);
-    }
-}
 
 fn reader(larder: &Larder) -> Client {
     larder.client().token(token::READER)
@@ -149,16 +45,16 @@ fn a_public_package_is_given_in_place_and_its_file_fetched_once() {
     for accept in FORMATS {
         for page in [page(), path::project_page(42, "left-pad")] {
             let shown = listed(&get_as(&reader(&larder), &page, accept));
-            assert_eq!(shown[0].url, address(&world.index, &public()), "{page}");
+            assert_eq!(shown[0].url, address(&world.index, &left_pad()), "{page}");
             let file = reader(&larder).get(&shown[0].url);
-            assert_eq!(file.expect(200), &public().bytes[..], "{page}");
+            assert_eq!(file.expect(200), &left_pad().bytes[..], "{page}");
             let metadata = reader(&larder).get(&format!("{}.metadata", shown[0].url));
-            assert_eq!(metadata.expect(200), &public().metadata[..], "{page}");
-            kept(&larder, &public());
+            assert_eq!(metadata.expect(200), &left_pad().metadata[..], "{page}");
+            kept(&larder, &left_pad());
         }
     }
     let files = world.index.log().file_bodies();
-    let whole = public().bytes.len() as u64;
+    let whole = left_pad().bytes.len() as u64;
     assert_eq!(files.bytes, whole, "each byte once: {files:?}");
     assert_eq!(ready(&larder)["status"], "ok", "{}", ready(&larder));
     larder.wait_for_log("GitLab points to this index");
@@ -184,14 +80,14 @@ fn what_was_learned_is_shown_and_outlives_a_restart() {
     }
     // Its files have an address from the first moment, whoever asks.
     world.gitlab.log().clear();
-    let file = larder.client().get(&address(&world.index, &public()));
-    assert_eq!(file.expect(200), &public().bytes[..]);
+    let file = larder.client().get(&address(&world.index, &left_pad()));
+    assert_eq!(file.expect(200), &left_pad().bytes[..]);
     assert_eq!(world.gitlab.log().len(), 0);
     // Another GitLab may point elsewhere.
     let url = world.gitlab.url().replace("127.0.0.1", "localhost");
     larder.terminate();
     let another = Larder::in_front_of(&url).at_home_of(&larder).start();
-    let file = another.client().get(&address(&world.index, &public()));
+    let file = another.client().get(&address(&world.index, &left_pad()));
     assert_eq!(file.status, 404, "{file:?}");
 }
 
@@ -208,7 +104,7 @@ fn r29_nothing_is_served_of_it_but_what_its_pages_list_with_a_sha256() {
     let client = reader(&larder);
     // Nothing is known: nothing is an address.
     for path in [
-        address(&world.index, &public()),
+        address(&world.index, &left_pad()),
         "/public-index/simple/".to_owned(),
         "/public-index/simple/left-pad/".to_owned(),
     ] {
@@ -222,8 +118,8 @@ fn r29_nothing_is_served_of_it_but_what_its_pages_list_with_a_sha256() {
             found.expect("it is listed").url.clone()
         };
         assert_eq!(
-            link(&public()),
-            address(&world.index, &public()),
+            link(&left_pad()),
+            address(&world.index, &left_pad()),
             "{accept}"
         );
         for file in [&unhashed, &md5] {
@@ -238,13 +134,13 @@ fn r29_nothing_is_served_of_it_but_what_its_pages_list_with_a_sha256() {
         format!("{PLACE}packages/{}", unlisted.filename),
         format!(
             "/public-index/{}",
-            world.index.file_path(&public().filename)
+            world.index.file_path(&left_pad().filename)
         ),
         format!(
             "/public-index/~other.example/{}",
-            world.index.file_path(&public().filename)
+            world.index.file_path(&left_pad().filename)
         ),
-        format!("/public-index/~127.0.0.1/packages/{}", public().filename),
+        format!("/public-index/~127.0.0.1/packages/{}", left_pad().filename),
         "/public-index/simple/".to_owned(),
         "/public-index/simple/left-pad/".to_owned(),
         "/-/mirrors/public-index/left-pad".to_owned(),
@@ -318,7 +214,7 @@ fn r31_a_private_name_is_never_asked_for_there() {
 fn r28_an_index_at_an_internal_address_is_not_followed() {
     let world = World::new();
     let port = world.index.address().port();
-    let plain = PublicIndex::builder().offering(public()).start();
+    let plain = PublicIndex::builder().offering(left_pad()).start();
     for (origin, is_direct) in [
         (plain.origin().to_owned(), true),
         (format!("https://127.0.0.1:{port}"), true),
@@ -359,7 +255,7 @@ fn r28_an_index_at_an_internal_address_is_not_followed() {
 fn r28_a_file_host_at_an_internal_address_keeps_its_links() {
     let world = World::new();
     let port = world.index.files_address().port();
-    let sha256 = public().sha256;
+    let sha256 = left_pad().sha256;
     let hosts = [
         format!("https://localhost:{port}"),
         format!("https://127.0.0.1:{port}"),
@@ -527,22 +423,22 @@ fn r29_metadata_without_a_digest_is_made_of_the_verified_wheel() {
     for offered in [CoreMetadata::True, CoreMetadata::None] {
         let world = World::new();
         world.index.change(|catalogue| {
-            let forged = catalogue.offer_mut(&public().filename);
+            let forged = catalogue.offer_mut(&left_pad().filename);
             forged.core_metadata = offered;
             forged.metadata = "Metadata-Version: 2.1\nName: evil\nVersion: 1\n".into();
         });
         for (larder, place) in unnamed_hosts(&world) {
             get_as(&reader(&larder), &page(), JSON).expect(200);
             world.index.log().clear();
-            let address = format!("{place}{}", world.index.file_path(&public().filename));
+            let address = format!("{place}{}", world.index.file_path(&left_pad().filename));
             let reply = larder.client().get(&format!("{address}.metadata"));
             assert_eq!(
                 reply.expect(200),
-                &public().metadata[..],
+                &left_pad().metadata[..],
                 "{offered:?} {place}"
             );
             let read = world.index.log().file_bodies().bytes;
-            assert!(read >= public().bytes.len() as u64, "{offered:?} {place}");
+            assert!(read >= left_pad().bytes.len() as u64, "{offered:?} {place}");
             for entry in world.index.log().entries() {
                 let part = entry.head.header("Range");
                 assert_eq!(
@@ -560,9 +456,9 @@ fn r3_a_range_of_a_host_that_no_operator_named_is_cut_from_verified_bytes() {
     let range = "bytes=100-299";
     for (larder, place) in unnamed_hosts(&world) {
         get_as(&reader(&larder), &page(), JSON).expect(200);
-        let address = format!("{place}{}", world.index.file_path(&public().filename));
+        let address = format!("{place}{}", world.index.file_path(&left_pad().filename));
         let mut wrong = Act::Flip { at: 200 }.at(Kind::File);
-        wrong = wrong.containing(&public().filename).times(2);
+        wrong = wrong.containing(&left_pad().filename).times(2);
         let plan = world.index.plan(wrong);
         let reply = larder.client().get_range(&address, range);
         let is_given = reply.is_complete() && reply.status < 300;
@@ -587,10 +483,10 @@ fn r25_a_file_host_that_a_page_named_cannot_borrow_the_mirrors_credential() {
     get_as(&client, "/pypi/simple/left-pad/", JSON).expect(200);
     let answer = Answer::new(302).header("Location", format!("{INDEX}/any/path.whl"));
     let fault = Act::Answer(answer).at(Kind::File);
-    world.index.plan(fault.containing(&public().filename));
+    world.index.plan(fault.containing(&left_pad().filename));
     let place = format!(
         "/pypi/~files.example/{}",
-        world.index.file_path(&public().filename)
+        world.index.file_path(&left_pad().filename)
     );
     let reply = client.get(&place);
     assert!(reply.status >= 400, "{reply:?}");
@@ -639,13 +535,13 @@ fn a_mirror_of_the_same_index_answers_by_its_own_rules() {
         // Where its files are its pages tell, as of any mirror.
         let place = format!(
             "/pypi/~files.example/{}",
-            world.index.file_path(&public().filename)
+            world.index.file_path(&left_pad().filename)
         );
         assert_eq!(shown[0].url, place, "{accept}");
         let file = larder.client().get(&place);
-        assert_eq!(file.expect(200), &public().bytes[..]);
+        assert_eq!(file.expect(200), &left_pad().bytes[..]);
     }
-    let file = larder.client().get(&address(&world.index, &public()));
+    let file = larder.client().get(&address(&world.index, &left_pad()));
     assert_eq!(file.status, 404, "{file:?}");
     world.assert_innocent();
 }
@@ -653,7 +549,7 @@ fn a_mirror_of_the_same_index_answers_by_its_own_rules() {
 #[test]
 fn origins_that_are_listed_are_the_only_ones_and_may_be_internal() {
     let gitlab = GitLab::start();
-    let index = PublicIndex::builder().offering(public()).start();
+    let index = PublicIndex::builder().offering(left_pad()).start();
     let origin = index.origin().replace("127.0.0.1", "localhost");
     gitlab.set(|settings| settings.public_index = origin.clone());
     for (listed_origins, status, is_past) in [
@@ -673,7 +569,7 @@ fn origins_that_are_listed_are_the_only_ones_and_may_be_internal() {
             assert_eq!(link.starts_with("http://"), is_past, "{case}: {link}");
             if !is_past {
                 let file = reader(&larder).get(link);
-                assert_eq!(file.expect(200), &public().bytes[..], "{case}");
+                assert_eq!(file.expect(200), &left_pad().bytes[..], "{case}");
             }
         }
         let word = if is_past { "degraded" } else { "ok" };
@@ -690,7 +586,7 @@ fn offline_the_pages_in_place_are_those_that_were_kept() {
         .url
         .clone();
     reader(&larder).get(&link).expect(200);
-    kept(&larder, &public());
+    kept(&larder, &left_pad());
     larder.terminate();
     let offline = world
         .builder()
@@ -704,7 +600,10 @@ fn offline_the_pages_in_place_are_those_that_were_kept() {
         let shown = listed(&get_as(&offline.client(), &page(), accept));
         assert_eq!(shown[0].url, link, "{accept}");
     }
-    assert_eq!(offline.client().get(&link).expect(200), &public().bytes[..]);
+    assert_eq!(
+        offline.client().get(&link).expect(200),
+        &left_pad().bytes[..]
+    );
 }
 
 /// Installs the private package by one URL.
@@ -752,18 +651,10 @@ fn index_url(larder: &Larder, secret: &str) -> String {
 
 fn installs_with_nothing_configured(install: Install) {
     let world = World::new();
-    for wheel in real_wheels() {
-        world.index.publish(wheel);
-    }
-    let private = Distribution::new("acme-app", "1.0")
-        .depends_on("requests>=2")
-        .depends_on("python-dateutil")
-        .wheel();
-    world.gitlab.publish(42, &private);
+    let private = world.offer_an_app();
     let larder = world.larder();
     for (round, secret) in [("cold", token::READER), ("warm", token::DEVELOPER)] {
-        world.gitlab.log().clear();
-        world.index.log().clear();
+        world.forget();
         let (done, user) = install(&larder, secret);
         assert!(done.succeeded(), "{round}: {done:#?}\n{}", larder.log());
         for name in ["acme_app", "requests", "six.py", "urllib3"] {
@@ -773,7 +664,7 @@ fn installs_with_nothing_configured(install: Install) {
                 "{round}: {name} is not there: {done:#?}"
             );
         }
-        let bytes = world.gitlab.log().file_bodies().bytes + world.index.log().file_bodies().bytes;
+        let bytes = world.file_bytes();
         assert_eq!(bytes == 0, round == "warm", "{round}: {bytes} bytes");
         world.assert_innocent();
         for wheel in real_wheels() {
@@ -817,7 +708,7 @@ fn it_is_asked_again_when_its_page_lapses_and_gitlab_each_time_it_must() {
 #[test]
 fn a_mirror_is_named_on_the_command_line() {
     let gitlab = GitLab::start();
-    let index = PublicIndex::builder().offering(public()).start();
+    let index = PublicIndex::builder().offering(left_pad()).start();
     let builder = |value: &str| {
         Larder::builder(&gitlab)
             .argument("--mirror")
@@ -825,7 +716,7 @@ fn a_mirror_is_named_on_the_command_line() {
     };
     let larder = builder(&format!("pypi={}", index.url())).start();
     let shown = names(&get_as(&larder.client(), "/pypi/simple/left-pad/", JSON));
-    assert_eq!(shown, [public().filename]);
+    assert_eq!(shown, [left_pad().filename]);
     for (value, word) in [
         (index.url(), "NAME=URL"),
         (
@@ -844,7 +735,7 @@ fn a_check_of_the_configuration_says_which_hosts_a_page_names() {
     let gitlab = GitLab::start();
     let index = PublicIndex::builder()
         .at("/whl/")
-        .offering(public())
+        .offering(left_pad())
         .start();
     let section = format!("[mirrors.wheels]\nurl = {:?}", index.url());
     let larder = Larder::builder(&gitlab).sections(&section).start();
@@ -897,13 +788,13 @@ fn what_a_parent_learned_of_the_public_index_is_served_by_its_agents() {
         for accept in FORMATS {
             let shown = get_as(&reader(&agent), &page(), accept);
             let link = &listed(&shown)[0];
-            let place = address(&world.index, &public());
+            let place = address(&world.index, &left_pad());
             assert_eq!(link.url, place, "{round}: {shown:?}");
             let file = agent.client().get(&place);
-            assert_eq!(file.expect(200), &public().bytes[..], "{round}");
+            assert_eq!(file.expect(200), &left_pad().bytes[..], "{round}");
         }
         for larder in [&agent, &parent] {
-            kept(larder, &public());
+            kept(larder, &left_pad());
         }
         let stranger = agent.client().token(token::STRANGER).get(&page());
         assert_eq!(
@@ -913,10 +804,10 @@ fn what_a_parent_learned_of_the_public_index_is_served_by_its_agents() {
     }
     // Without a page, as by a lock file; then offline.
     let mut lone = Larder::under(&parent.url()).start();
-    let place = address(&world.index, &public());
+    let place = address(&world.index, &left_pad());
     let file = lone.client().get(&place);
-    assert_eq!(file.expect(200), &public().bytes[..]);
-    kept(&lone, &public());
+    assert_eq!(file.expect(200), &left_pad().bytes[..]);
+    kept(&lone, &left_pad());
     let unlisted = place.replace("left_pad-1.3", "left_pad-9.9");
     assert_eq!(lone.client().get(&unlisted).status, 404);
     let page_below = lone.client().get("/public-index/simple/left-pad/");
@@ -927,10 +818,10 @@ fn what_a_parent_learned_of_the_public_index_is_served_by_its_agents() {
         .argument("--offline")
         .start();
     let file = offline.client().get(&place);
-    assert_eq!(file.expect(200), &public().bytes[..]);
+    assert_eq!(file.expect(200), &left_pad().bytes[..]);
     assert_eq!(offline.client().get(&unlisted).status, 404);
     let bytes = world.index.log().file_bodies().bytes;
-    assert_eq!(bytes, public().bytes.len() as u64, "fetched once");
+    assert_eq!(bytes, left_pad().bytes.len() as u64, "fetched once");
     world.assert_innocent();
 }
 
@@ -938,7 +829,7 @@ fn what_a_parent_learned_of_the_public_index_is_served_by_its_agents() {
 fn commands_know_that_it_has_files_and_neither_pages_nor_keys() {
     let world = World::new();
     let larder = world.larder();
-    let file = address(&world.index, &public());
+    let file = address(&world.index, &left_pad());
     let said = world.says(&larder, &["explain", &file]);
     assert!(said.contains("its first redirect tells"), "{said}");
     get_as(&reader(&larder), &page(), JSON).expect(200);
@@ -947,7 +838,7 @@ fn commands_know_that_it_has_files_and_neither_pages_nor_keys() {
     let said = world.says(&larder, &["explain", "/public-index/simple/left-pad/"]);
     assert!(said.contains("are given in GitLab's place"), "{said}");
 
-    let link = format!("{FILES}/{}", world.index.file_path(&public().filename));
+    let link = format!("{FILES}/{}", world.index.file_path(&left_pad().filename));
     let lock = format!(
         "[[package]]\nname = \"left-pad\"\nsource = {{ registry = \"{INDEX}/simple/\" }}\n\
          wheels = [{{ url = \"{link}\" }}]\n"
@@ -992,12 +883,12 @@ fn the_public_index_alone_is_forgotten_and_taught_again_by_the_next_redirect() {
     let private = path::project_file(42, &gear);
     reader(&larder).get(&private).expect(200);
     get_as(&reader(&larder), &page(), JSON).expect(200);
-    let file = address(&world.index, &public());
+    let file = address(&world.index, &left_pad());
     reader(&larder).get(&file).expect(200);
-    kept(&larder, &public());
+    kept(&larder, &left_pad());
     kept(&larder, &gear);
     let listing = world.says(&larder, &["ls", "public-index"]);
-    assert!(listing.contains(&public().filename), "{listing}");
+    assert!(listing.contains(&left_pad().filename), "{listing}");
     assert!(!listing.contains(&gear.filename), "{listing}");
     // A page is stored behind its answer.
     let unchanged = "/public-index/simple/left-pad/  unchanged";
@@ -1023,7 +914,7 @@ fn the_public_index_alone_is_forgotten_and_taught_again_by_the_next_redirect() {
     let shown = world.says(&larder, &["config", "show"]);
     assert!(shown.contains("not known yet"), "{shown}");
     let listing = world.says(&larder, &["ls"]);
-    assert!(!listing.contains(&public().filename), "{listing}");
+    assert!(!listing.contains(&left_pad().filename), "{listing}");
     assert!(listing.contains(&gear.filename), "{listing}");
     assert_eq!(world.index.log().len(), 0);
 

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use crate::common::runner::{
     PAGE, PROJECT, every_wheel_once, expanded, gitlab, new_job, runner_table, strings,
 };
+use crate::support::booted::Booted;
+use crate::support::debian::{Machine, install_commands};
 use crate::support::docker_host::{BRIDGE, DockerHost};
 use crate::support::larder::{Builder, binary};
 use crate::support::python::program;
@@ -46,6 +48,42 @@ fn the_docker_executor_reaches_a_larder_on_the_host() {
         let refused = runner.without("PIP_TRUSTED_HOST").job(&gitlab, WITH_PIP);
         let why = refused.expect_err("an index on plain http");
         assert!(why.contains("not a trusted or secure host"), "{why}");
+    });
+}
+
+#[test]
+#[ignore = "needs docker.io, iproute2, debootstrap, and root"]
+fn the_docker_executor_reaches_the_service_of_the_host() {
+    let title = "Docker executor, larder on the host";
+    on_a_docker_host(|host| {
+        let gitlab = gitlab();
+        let machine = Machine::new(&["systemd", "procps", "ca-certificates"]);
+        machine.bring(&["config.example.toml", "systemd"]);
+        machine.put(&binary(), "src/target/release/larder");
+        let booted = Booted::start(&machine);
+        let lines = install_commands("systemd");
+        let (start, install) = lines.split_last().expect("lines");
+        for line in install {
+            booted.shell(line);
+        }
+        booted.set_gitlab(gitlab.url());
+        booted.shell(start);
+        // What `systemctl edit` does with what is typed there.
+        let [drop_in] = &PAGE.blocks(title, "ini")[..] else {
+            panic!("one drop-in below {title}");
+        };
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("override.conf");
+        std::fs::write(&file, format!("{drop_in}\n")).expect("a folder of ours");
+        machine.put(&file, "etc/systemd/system/larder.socket.d/override.conf");
+        booted.shell("systemctl daemon-reload");
+        let runner = Runner::of_page(host, title);
+        let refused = runner.job(&gitlab, WITH_PIP);
+        assert!(refused.is_err(), "the bridge's address was open already");
+        for line in PAGE.commands(title) {
+            booted.shell(&line);
+        }
+        installs_cached(&gitlab, &runner);
     });
 }
 
