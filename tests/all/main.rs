@@ -132,6 +132,7 @@ mod mirrors {
 /// Apart from `system_tools`, because most of it needs what `.ci/release` makes.
 mod packaging {
     mod debian_package;
+    mod four_ways;
     mod image;
     pub mod pipeline;
     mod wheel;
