@@ -38,6 +38,10 @@ pub(super) fn meant(path: &str) -> Option<String> {
         ["api", ..] => Some(GITLAB_PATHS.to_owned()),
         ["simple", ..] | [_, "simple", ..] => Some(INDEXES.to_owned()),
         ["legacy"] | [_, "legacy"] => Some(UPLOADS.to_owned()),
+        // As an installer asks that was given the address of no index but of larder itself.
+        [name] if path.ends_with('/') && ProjectName::parse(name).is_ok() => {
+            Some(INDEXES.to_owned())
+        }
         ["-", kind @ ("projects" | "groups" | "mirrors"), id, name] if path.ends_with('/') => {
             let address = format!("/-/{kind}/{id}/{name}");
             let is_short = address.len() <= ADDRESS_BYTES_MAX && check(&address).is_ok();
@@ -122,6 +126,7 @@ mod tests {
             ("/simple/", "an index is at /api/v4/projects/ID/"),
             ("/simple/click/", "an index is at /api/v4/projects/ID/"),
             ("/pypi/", "or a mirror's /NAME/simple/"),
+            ("/click/", "an index is at /api/v4/projects/ID/"),
             ("/legacy/", "uploads go to /api/v4/projects/ID/"),
             ("/api/v4/user", "of GitLab's API larder has"),
             (
@@ -153,6 +158,7 @@ mod tests {
         for path in [
             "/favicon.ico",
             "/-/nothing",
+            "/-/-/",
             "/users/sign_in",
             "/.git/config",
         ] {

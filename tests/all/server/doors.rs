@@ -49,7 +49,7 @@ fn a_wrong_door_names_the_right_one() {
         assert!(said.contains(&format!(" at {right}")), "{address}: {said}");
         client.get(right).expect(200);
     }
-    for address in ["/simple/", "/simple/my-pkg/", "/pypi/"] {
+    for address in ["/simple/", "/simple/my-pkg/", "/pypi/", "/my-pkg/"] {
         let said = detail(&client, address);
         for part in [
             "/api/v4/projects/ID/packages/pypi/simple/",
