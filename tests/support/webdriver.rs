@@ -142,7 +142,7 @@ impl Browser {
     pub fn screenshot_down_to(&self, selector: &str, file: &Path) {
         let size = self.run(&format!(
             "const end = document.querySelector({selector:?}).getBoundingClientRect().bottom + scrollY; \
-             return {{ x: 0, y: 0, width: innerWidth, height: end + 20, scale: 1 }};"
+             return {{ x: 0, y: 0, width: innerWidth, height: end + 12, scale: 1 }};"
         ));
         let part = json!({ "captureBeyondViewport": true, "clip": size });
         self.capture(file, &part);
