@@ -363,7 +363,7 @@ fn compiled(line: &str, install_root: &Path) -> (Walk, String) {
     });
     let words = said.lines().map(str::trim_start);
     let crates = words.filter(|line| line.starts_with("Compiling ")).count();
-    walk.way = format!("source, `{line}`, which had {crates} crates left to compile");
+    walk.way = format!("source, `{line}` (crates left to compile: {crates})");
     (walk, said)
 }
 

@@ -2,8 +2,8 @@
 //! run.
 //!
 //! What compiles is left out: the binary is the one under test, put where the page's build leaves
-//! it. systemd does not boot in a folder, so `enable` is real there and `--now` is not; what
-//! `--now` would start is started here, by the unit's own line.
+//! it. No systemd runs here, so `enable` is real and `--now` is not; what `--now` would start is
+//! started here, by the unit's own line. `docker_runners` types the same lines where one runs.
 
 use std::path::Path;
 
