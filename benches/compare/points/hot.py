@@ -62,11 +62,7 @@ def run(bench, groups):
         time.sleep(1)
         hot = Hot(bench, site, servers)
         hot.check()
-        for point in PLAIN + TLS:
-            if point.group in groups:
-                hot.rounds(point)
-        if "tls" in groups:
-            hot.handshakes()
+        hot.rounds([point for point in PLAIN + TLS if point.group in groups], HANDSHAKES if "tls" in groups else [])
 
 
 def takes_part(server, point):
@@ -105,12 +101,19 @@ class Hot:
         if body != page:
             raise RuntimeError(f"{name}: page {page_name} is not the page expected, byte for byte")
 
-    def rounds(self, point):
-        names = [name for name in self.servers if takes_part(name, point)]
-        for turn, in_order in self.bench.alternating(names):
-            say(f"round {turn + 1}: {point.name}")
-            for name in in_order:
-                self.bench.take(point.name, name, lambda: self.measure(self.servers[name], point))
+    def rounds(self, points, handshakes):
+        """All points in each round, so that the rounds of a point lie apart."""
+        for turn, in_order in self.bench.alternating(list(self.servers)):
+            for point in points:
+                say(f"round {turn + 1}: {point.name}")
+                for name in in_order:
+                    if takes_part(name, point):
+                        self.bench.take(point.name, name, lambda: self.measure(self.servers[name], point))
+            for point, resume in handshakes:
+                say(f"round {turn + 1}: {point}")
+                for name in in_order:
+                    if name in ENCRYPTED:
+                        self.bench.take(point, name, lambda: self.handshake(self.servers[name], resume))
 
     def measure(self, server, point):
         base = server.tls_url if point.group == "tls" else server.url
@@ -135,18 +138,10 @@ class Hot:
             raise RuntimeError(f"no answer was complete; {result.errors[:3]}")
         return result.requests, result.bytes, result.seconds
 
-    def handshakes(self):
-        path = self.site.pages["small"][0]
-        names = [name for name in self.servers if name in ENCRYPTED]
-        for point, resume in HANDSHAKES:
-            for turn, in_order in self.bench.alternating(names):
-                say(f"round {turn + 1}: {point}")
-                for name in in_order:
-                    self.bench.take(point, name, lambda: self._handshake(self.servers[name], path, resume))
-
-    def _handshake(self, server, path, resume):
+    def handshake(self, server, resume):
+        url = server.tls_url + self.site.pages["small"][0]
         cpu = server.cpu_seconds()
-        count, resumed, seconds = load.handshakes(server.tls_url + path, self.bench.args.seconds, resume)
+        count, resumed, seconds = load.handshakes(url, self.bench.args.seconds, resume)
         cpu = server.cpu_seconds() - cpu
         return {"rate": count / seconds, "cpu": cpu / count * 1e6, "busy": cpu / seconds, "resumed": resumed / count}
 
