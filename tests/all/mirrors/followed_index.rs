@@ -941,3 +941,55 @@ fn the_public_index_alone_is_forgotten_and_taught_again_by_the_next_redirect() {
 fn listed_at(larder: &Larder, page: &str) -> String {
     listed(&get_as(&reader(larder), page, JSON))[0].url.clone()
 }
+
+/// An agent's larder whose `gitlab.url` is a central larder, which is not said to be its parent.
+#[test]
+fn links_of_a_larder_that_stands_for_gitlab_are_said_to_lead_past_and_do_not_under_a_parent() {
+    let world = World::new();
+    let central = world.larder();
+    get_as(&reader(&central), &page(), JSON).expect(200);
+    let agent = Larder::in_front_of(&central.url())
+        .gitlab_setting("check_at_start = true")
+        .start();
+    // The file's link leads past the agent, to the central larder.
+    let place = address(&world.index, &left_pad());
+    let link = listed_at(&agent, &page());
+    let central_url = central.url();
+    assert_eq!(
+        link,
+        format!("{}{place}", central_url.trim_end_matches('/'))
+    );
+    assert_eq!(reader(&agent).get(&place).status, 404);
+    let advice = "this is another larder: set parent to its URL in place of gitlab.url";
+    agent.wait_for_log(advice);
+    let ready = ready(&agent);
+    for (at, reason) in ["gitlab_unusable", "links_past_larder"].iter().enumerate() {
+        assert_eq!(ready["reasons"][at]["reason"], *reason, "{ready}");
+    }
+    assert!(ready.to_string().contains(advice), "{ready}");
+    for arguments in [&["doctor"][..], &["check-config", "--online"]] {
+        let said = world.says(&agent, arguments);
+        assert!(
+            said.contains("set parent to its URL, and remove gitlab.url"),
+            "{said}"
+        );
+    }
+
+    let under = Larder::under(&central.url()).start();
+    let file = reader(&under).get(&listed_at(&under, &page()));
+    assert_eq!(file.expect(200), &left_pad().bytes[..]);
+
+    // One that serves nothing but GitLab's may be chained so.
+    let lone = Larder::builder(&world.gitlab)
+        .gitlab_setting("forward = \"deny\"")
+        .start();
+    let agent = Larder::in_front_of(&lone.url())
+        .gitlab_setting("check_at_start = true")
+        .start();
+    reader(&agent)
+        .get(&path::project_page(42, "my-pkg"))
+        .expect(200);
+    let said = world.says(&agent, &["doctor"]);
+    assert!(said.contains("this is larder"), "{said}");
+    assert!(!said.contains("set parent to its URL"), "{said}");
+}
