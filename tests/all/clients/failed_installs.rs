@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::common::delivery::eventually;
+use crate::store::failing_disk::binary_with_mount;
 use crate::support::larder::Builder;
 use crate::support::python::program;
 use crate::support::{
@@ -20,6 +21,9 @@ use crate::support::{
 
 const PROJECT: &str = "/api/v4/projects/42/packages/pypi/simple/";
 const PACKAGE: &str = "kestrel";
+
+const TABLE_HEAD: &str = "| the install | client | it says last | log line | `explain` | status page |\n\
+                          | --- | --- | --- | --- | --- | --- |\n";
 
 /// An install that is to fail.
 struct Case {
@@ -457,15 +461,87 @@ fn the_line_in_the_log_tells_why_an_install_failed() {
             });
         }
     });
-    let mut table =
-        "| the install | client | it says last | log line | `explain` | status page |\n\
-                     | --- | --- | --- | --- | --- | --- |\n"
-            .to_owned();
+    let mut table = TABLE_HEAD.to_owned();
     for row in rows.into_inner().expect("no panic holds it") {
         let _ = write!(table, "{row}");
     }
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
     std::fs::write(target.join("failed-installs.md"), table).expect("a writable target");
+}
+
+/// With a wheel that does not fit on the disk; none where no disk can be made.
+fn with_a_full_disk(folder: &Path) -> Option<Failing> {
+    let gitlab = gitlab_with(4_000_000);
+    let first = Larder::start(&gitlab);
+    let tiny = "mount -t tmpfs -o size=1m tmpfs \"$0\"";
+    let binary = binary_with_mount(folder, &first.cache_dir(), tiny)?;
+    let home = hasty(&gitlab).at_home_of(&first).binary(binary);
+    drop(first);
+    Some(Failing::new(home.start(), vec![Box::new(gitlab)]))
+}
+
+/// The warning of a file that is not kept, and the line of the request that got it.
+fn lines_of_a_full_disk(larder: &Larder) -> [String; 2] {
+    let uncached = "the store cannot take a file: it is proxied uncached";
+    larder.wait_for_log(uncached);
+    eventually("its line is written", || {
+        larder.log().contains(".whl status=200")
+    });
+    let log = larder.log();
+    let line_with = |parts: [&str; 2]| {
+        let mut lines = log.lines();
+        let found = lines.find(|line| parts.iter().all(|part| line.contains(part)));
+        found
+            .unwrap_or_else(|| panic!("{parts:?}: {log}"))
+            .to_owned()
+    };
+    let warned = line_with([uncached, "level=WARN"]);
+    let told = logfmt::read(&warned).expect("logfmt");
+    assert!(told["error"].contains("no storage space"), "{warned}");
+    // Its request is found by the id.
+    let id = format!(" id={}", told["id"]);
+    line_with(["target=larder::request", &id]);
+    let given = line_with([".whl status=200", "cache=bypass"]);
+    assert!(!given.contains("cause="), "{given}");
+    [warned, given]
+}
+
+/// A disk that is full is no cause of a failure: the client gets its bytes without the disk, and
+/// what is told of it is told to operators alone.
+#[test]
+fn a_full_disk_fails_no_install_and_is_told() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let reason = "the disk of the cache folder is full";
+    let mut table = TABLE_HEAD.to_owned();
+    for client in ["pip", "uv"] {
+        let Some(failing) = with_a_full_disk(folder.path()) else {
+            return;
+        };
+        let outcome = install(client, &failing);
+        assert!(outcome.succeeded(), "{client}: {outcome:#?}");
+        let larder = &failing.larder;
+        let [warned, given] = lines_of_a_full_disk(larder);
+        let ready = larder.client().get("/-/health/ready").text();
+        assert!(ready.starts_with("degraded: "), "{ready}");
+        assert!(ready.contains(reason), "{ready}");
+        let full = "larder_degraded{reason=\"disk_full\"}";
+        assert_eq!(larder.metric(full), Some(1.0));
+        let status = status(larder);
+        let sentence = status["state"]["sentence"].as_str().expect("a sentence");
+        assert!(sentence.contains(reason), "{status}");
+        let shown = larder.client().get("/-/").text();
+        assert!(shown.contains(reason), "{shown}");
+        assert_eq!(status["failures"].as_array().map(Vec::len), Some(0));
+        let explained = explained(&failing);
+        assert!(explained.contains("200"), "{explained}");
+        let _ = writeln!(
+            table,
+            "| a full disk | {client} | {} | {warned} {given} | {explained} | {sentence} |",
+            last_words(&outcome)
+        );
+    }
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+    std::fs::write(target.join("full-disk-installs.md"), table).expect("a writable target");
 }
 
 /// Each cause that can be told is in the table of the documentation.

@@ -37,7 +37,7 @@ fn binary_after(folder: &Path, commands: &str) -> PathBuf {
 
 /// The binary in a mount namespace of its own, where the cache folder of `larder` is mounted by
 /// `mount`, which finds it in `$0`; none where no namespace can be made.
-fn binary_with_mount(folder: &Path, cache: &Path, mount: &str) -> Option<PathBuf> {
+pub(crate) fn binary_with_mount(folder: &Path, cache: &Path, mount: &str) -> Option<PathBuf> {
     let namespace = "unshare --map-root-user --mount";
     let try_it = Command::new("sh")
         .args(["-c", &format!("{namespace} true")])
