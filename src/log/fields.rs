@@ -1,13 +1,16 @@
 //! The fields of one event in the order in which they were written, and behind them the id of the
 //! request that caused it.
 //!
-//! Owns what every line has, whatever its form. Must not know how a field is spelled.
+//! Owns what every line has, whatever its form, and the text that a line is written into: one for
+//! each thread, so that no line asks for memory. Must not know how a field is spelled.
 
-use std::fmt;
+use std::cell::RefCell;
+use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::Event;
 use tracing::field::{Field, Visit};
+use tracing_subscriber::fmt::format::Writer;
 
 use crate::values::correlation;
 
@@ -16,6 +19,13 @@ const CLIENT: &str = "client";
 
 /// The field that holds a request's id.
 const ID: &str = "id";
+
+/// A longer text is not kept for the next line.
+const KEPT_BYTES_MAX: usize = 4 << 10;
+
+thread_local! {
+    static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+}
 
 /// Whether lines tell clients' addresses (`log.client_address`). As global as the subscriber.
 static CLIENT_ADDRESS: AtomicBool = AtomicBool::new(true);
@@ -27,41 +37,60 @@ pub fn show_client_addresses(shown: bool) {
 
 /// How a line is spelled.
 pub(super) trait LineForm {
-    fn text(&mut self, key: &str, value: &str) -> fmt::Result;
+    fn text(&mut self, key: &str, value: &str);
+
+    /// The same of a value that spells itself.
+    fn debug(&mut self, key: &str, value: &dyn fmt::Debug);
 
     /// A number or a truth value, which has one spelling everywhere.
-    fn bare(&mut self, key: &str, value: impl fmt::Display) -> fmt::Result;
+    fn bare(&mut self, key: &str, value: impl fmt::Display);
+}
+
+/// Has a line made, and writes it.
+pub(super) fn with_line(writer: &mut Writer<'_>, make: impl FnOnce(&mut String)) -> fmt::Result {
+    // Taken, not borrowed: a value that is spelled may write a line itself.
+    let mut line = LINE.take();
+    make(&mut line);
+    let written = writer.write_str(&line);
+    line.clear();
+    if line.capacity() <= KEPT_BYTES_MAX {
+        LINE.set(line);
+    }
+    written
 }
 
 /// Writes all fields of an event. A line that no request caused has no id.
-pub(super) fn write(event: &Event<'_>, form: &mut impl LineForm) -> fmt::Result {
+pub(super) fn write(event: &Event<'_>, form: &mut impl LineForm) {
     let mut fields = Fields {
         form,
         has_id: false,
-        written: Ok(()),
     };
     event.record(&mut fields);
-    let has_id = fields.has_id;
-    fields.written?;
-    match correlation::current() {
-        Some(request) if !has_id => form.text(ID, &request.id().to_string()),
-        _ => Ok(()),
+    if fields.has_id {
+        return;
     }
+    if let Some(request) = correlation::current() {
+        form.text(ID, &request.id().to_string());
+    }
+}
+
+/// Adds what a value says of itself, which cannot fail unless the value itself does.
+pub(super) fn push(line: &mut String, value: fmt::Arguments<'_>) {
+    let _ = line.write_fmt(value);
 }
 
 struct Fields<'f, F> {
     form: &'f mut F,
     has_id: bool,
-    written: fmt::Result,
 }
 
 impl<F: LineForm> Fields<'_, F> {
-    fn put(&mut self, field: &Field, write: impl FnOnce(&mut F, &str) -> fmt::Result) {
+    fn put(&mut self, field: &Field, write: impl FnOnce(&mut F, &str)) {
         let key = field.name();
         let is_hidden = key == CLIENT && !CLIENT_ADDRESS.load(Ordering::Relaxed);
         self.has_id |= key == ID;
-        if self.written.is_ok() && !is_hidden {
-            self.written = write(self.form, key);
+        if !is_hidden {
+            write(self.form, key);
         }
     }
 }
@@ -92,7 +121,6 @@ impl<F: LineForm> Visit for Fields<'_, F> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let value = format!("{value:?}");
-        self.put(field, |form, key| form.text(key, &value));
+        self.put(field, |form, key| form.debug(key, value));
     }
 }

@@ -8,11 +8,11 @@ use std::fmt;
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::fields::{self, LineForm};
+use super::fields::{self, LineForm, push};
+use super::timestamp;
 
 pub struct Logfmt {
     pub for_journal: bool,
@@ -39,50 +39,87 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let metadata = event.metadata();
-        if self.for_journal {
-            write!(writer, "<{}>", priority(*metadata.level()))?;
-        } else {
-            writer.write_str("timestamp=")?;
-            SystemTime.format_time(&mut writer)?;
-            write!(writer, " level={} ", metadata.level())?;
-        }
-        write!(writer, "target={}", metadata.target())?;
-        fields::write(event, &mut Pairs(&mut writer))?;
-        writeln!(writer)
+        fields::with_line(&mut writer, |line| {
+            if self.for_journal {
+                push(line, format_args!("<{}>", priority(*metadata.level())));
+            } else {
+                line.push_str("timestamp=");
+                timestamp::push(line);
+                line.push_str(" level=");
+                line.push_str(metadata.level().as_str());
+                line.push(' ');
+            }
+            line.push_str("target=");
+            line.push_str(metadata.target());
+            fields::write(event, &mut Pairs(line));
+            line.push('\n');
+        })
     }
 }
 
 /// Writes each pair behind what there is already.
-struct Pairs<'w, W>(&'w mut W);
+struct Pairs<'l>(&'l mut String);
 
-impl<W: fmt::Write> LineForm for Pairs<'_, W> {
-    fn text(&mut self, key: &str, value: &str) -> fmt::Result {
-        write_pair(self.0, key, value)
-    }
-
-    fn bare(&mut self, key: &str, value: impl fmt::Display) -> fmt::Result {
-        write!(self.0, " {key}={value}")
+impl Pairs<'_> {
+    fn key(&mut self, key: &str) {
+        self.0.push(' ');
+        self.0.push_str(key);
+        self.0.push('=');
     }
 }
 
-fn write_pair(writer: &mut impl fmt::Write, key: &str, value: &str) -> fmt::Result {
-    write!(writer, " {key}=")?;
-    let needs_quotes = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '=');
-    if !value.is_empty() && !value.contains(needs_quotes) {
-        return writer.write_str(value);
-    }
-    writer.write_char('"')?;
-    for c in value.chars() {
-        match c {
-            '"' | '\\' => write!(writer, "\\{c}")?,
-            '\n' => writer.write_str("\\n")?,
-            '\r' => writer.write_str("\\r")?,
-            '\t' => writer.write_str("\\t")?,
-            c if c.is_control() => write!(writer, "\\u{:04x}", u32::from(c))?,
-            c => writer.write_char(c)?,
+impl LineForm for Pairs<'_> {
+    fn text(&mut self, key: &str, value: &str) {
+        self.key(key);
+        if needs_quotes(value) {
+            push_quoted(self.0, value);
+        } else {
+            self.0.push_str(value);
         }
     }
-    writer.write_char('"')
+
+    fn debug(&mut self, key: &str, value: &dyn fmt::Debug) {
+        self.key(key);
+        let start = self.0.len();
+        push(self.0, format_args!("{value:?}"));
+        if needs_quotes(&self.0[start..]) {
+            let value = self.0.split_off(start);
+            push_quoted(self.0, &value);
+        }
+    }
+
+    fn bare(&mut self, key: &str, value: impl fmt::Display) {
+        self.key(key);
+        push(self.0, format_args!("{value}"));
+    }
+}
+
+fn needs_quotes(value: &str) -> bool {
+    // Most values are of these letters, and are told by their bytes.
+    if !value.is_empty()
+        && value
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && b != b'"' && b != b'=')
+    {
+        return false;
+    }
+    value.is_empty()
+        || value.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '='))
+}
+
+fn push_quoted(line: &mut String, value: &str) {
+    line.push('"');
+    for c in value.chars() {
+        match c {
+            '"' | '\\' => line.extend(['\\', c]),
+            '\n' => line.push_str("\\n"),
+            '\r' => line.push_str("\\r"),
+            '\t' => line.push_str("\\t"),
+            c if c.is_control() => push(line, format_args!("\\u{:04x}", u32::from(c))),
+            c => line.push(c),
+        }
+    }
+    line.push('"');
 }
 
 #[cfg(test)]
@@ -102,7 +139,10 @@ mod tests {
             ("a\nb\u{1b}", " key=\"a\\nb\\u001b\""),
         ] {
             let mut line = String::new();
-            assert!(write_pair(&mut line, "key", value).is_ok());
+            Pairs(&mut line).text("key", value);
+            assert_eq!(line, expected);
+            line.clear();
+            Pairs(&mut line).debug("key", &format_args!("{value}"));
             assert_eq!(line, expected);
         }
     }

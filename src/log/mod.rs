@@ -9,6 +9,7 @@ mod journal;
 mod json;
 mod logfmt;
 mod queue;
+mod timestamp;
 
 use std::sync::OnceLock;
 

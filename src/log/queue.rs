@@ -1,8 +1,10 @@
 //! Lines on their way to standard error, which may take them slowly or not at all.
 //!
-//! Written by a thread of its own, all that have come in meanwhile at once. Bounded in bytes: a
-//! line has whatever length those like who ask. What does not fit is dropped and counted, and of a
-//! line that is too long by itself the fields are cut. Must not know what is logged.
+//! Written by a thread of its own, all that have come in within a moment at once: a thread that is
+//! woken for each line costs more than the line, and more than the answer that the line is about.
+//! Bounded in bytes: a line has whatever length those like who ask. What does not fit is dropped
+//! and counted, and of a line that is too long by itself the fields are cut. Must not know what is
+//! logged.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -20,6 +22,12 @@ const LINE_BYTES_MAX: usize = 16 << 10;
 
 /// Of each field, in a line of JSON that is cut.
 const FIELD_CHARS_MAX: usize = 512;
+
+/// The writer lets so much time pass after a first line, for those that follow it.
+const GATHERING: Duration = Duration::from_millis(5);
+
+/// So many bytes are written without waiting for more.
+const GATHERED_BYTES: usize = 64 << 10;
 
 /// For what is queued to be written at the end.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -89,9 +97,14 @@ impl LogQueue {
             state.dropped += 1;
             return;
         }
+        let before = state.lines.len();
         state.lines.extend_from_slice(line);
+        let is_first = before == 0;
+        let is_enough = before < GATHERED_BYTES && state.lines.len() >= GATHERED_BYTES;
         drop(state);
-        self.0.changed.notify_all();
+        if is_first || is_enough {
+            self.0.changed.notify_all();
+        }
     }
 
     fn write_all_to(self, mut out: impl Write) {
@@ -101,6 +114,11 @@ impl LogQueue {
             while state.lines.is_empty() && !state.closing {
                 self.0.changed.wait(&mut state);
             }
+            let is_gathering =
+                |state: &mut State| !state.closing && state.lines.len() < GATHERED_BYTES;
+            self.0
+                .changed
+                .wait_while_for(&mut state, is_gathering, GATHERING);
             if state.lines.is_empty() {
                 state.done = true;
                 drop(state);
@@ -113,7 +131,7 @@ impl LogQueue {
             let _ = out.write_all(&lines).and_then(|()| out.flush());
             lines.clear();
             // A burst is over: what it took is given back.
-            lines.shrink_to(LINE_BYTES_MAX);
+            lines.shrink_to(GATHERED_BYTES);
         }
     }
 }
