@@ -4,13 +4,11 @@
 //! entry carries its own end and is judged against a `now` that the caller brings; the tables' own
 //! expiry only frees memory. Must not ask GitLab.
 
-use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
-use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 
 use super::offline_auth::{OfflineAuth, OfflineAuthError};
@@ -20,7 +18,9 @@ use super::{
 };
 use crate::registry::{FileRef, PageRef, Scope, ScopeKind};
 use crate::simple::{ProjectName, project_candidates};
+use crate::values::cache::{self, Cache};
 use crate::values::clock;
+use crate::values::ends::Ends;
 use crate::values::quantity::Span;
 
 /// `[auth]`: how long GitLab's word holds, and how much of it is remembered.
@@ -126,10 +126,10 @@ pub struct Access {
     rights: Cache<(Fingerprint, Right), Grant>,
     witnesses: Cache<Witness, Grant>,
     /// When a caller was last turned away: what was said before no longer counts for it.
-    turned_away: Cache<Fingerprint, Instant>,
+    turned_away: Ends<Fingerprint>,
     /// The same for one right. A time and not an entry taken out, so that an answer which is on its
     /// way just then, to a question from before, does not bring back what ended.
-    denied: Cache<(Fingerprint, Right), Instant>,
+    denied: Ends<(Fingerprint, Right)>,
     /// Offline, what decides in GitLab's place.
     offline: Option<OfflineAuth>,
     /// The operator's own credential, which then stands for every caller's.
@@ -167,22 +167,10 @@ impl Access {
         Self {
             key: FingerprintKey::random(),
             cache_ttl,
-            rights: Cache::builder()
-                .max_capacity(config.cache_entries)
-                .time_to_live(keep)
-                .build(),
-            witnesses: Cache::builder()
-                .max_capacity(config.cache_entries)
-                .time_to_live(keep)
-                .build(),
-            turned_away: Cache::builder()
-                .max_capacity(config.cache_entries)
-                .time_to_live(keep)
-                .build(),
-            denied: Cache::builder()
-                .max_capacity(config.cache_entries)
-                .time_to_live(keep)
-                .build(),
+            rights: cache::bounded_for(config.cache_entries, keep),
+            witnesses: cache::bounded_for(config.cache_entries, keep),
+            turned_away: Ends::bounded_for(config.cache_entries, keep),
+            denied: Ends::bounded_for(config.cache_entries, keep),
             offline: None,
             service: None,
             since: clock::now(),
@@ -380,7 +368,7 @@ impl Access {
     /// GitLab refused this credential: whatever was said in its favour before is void.
     pub fn turn_away(&self, who: Fingerprint, now: Instant) {
         self.counts.refused.fetch_add(1, Ordering::Relaxed);
-        note_end(&self.turned_away, who, now);
+        self.turned_away.note(who, now);
     }
 
     /// GitLab said that this caller's page is not there: the right to it ends, and with it to what
@@ -405,7 +393,7 @@ impl Access {
     fn deny(&self, who: Fingerprint, right: Right, now: Instant) {
         let key = (who, right);
         self.rights.invalidate(&key);
-        note_end(&self.denied, key, now);
+        self.denied.note(key, now);
     }
 
     /// Everything that was said in answer to a request sent up to `now` is void for every caller:
@@ -432,11 +420,7 @@ impl Access {
     /// Whether what GitLab said to this caller, in answer to a request that was sent then, no
     /// longer counts: everything was revoked since, or the caller turned away.
     pub fn is_void(&self, who: Fingerprint, asked: Instant) -> bool {
-        self.is_revoked(asked)
-            || self
-                .turned_away
-                .get(&who)
-                .is_some_and(|since| asked <= since)
+        self.is_revoked(asked) || self.turned_away.overtake(&who, Some(asked))
     }
 
     /// Rights remembered, roughly.
@@ -478,10 +462,10 @@ impl Access {
         if !grant.holds(now) || self.is_void(who, grant.given) {
             return None;
         }
-        match self.denied.get(&key) {
-            Some(since) if grant.given <= since => None,
-            _ => Some(grant),
+        if self.denied.overtake(&key, Some(grant.given)) {
+            return None;
         }
+        Some(grant)
     }
 
     fn witnessed(&self, witness: Witness, file: &FileRef, now: Instant) -> Option<Grant> {
@@ -501,12 +485,6 @@ impl Access {
     fn nanoseconds(&self, at: Instant) -> u64 {
         u64::try_from(at.saturating_duration_since(self.since).as_nanos()).unwrap_or(u64::MAX)
     }
-}
-
-/// Two refusals may come in out of their order: the later one counts.
-fn note_end<K: Hash + Eq + Send + Sync + 'static>(ends: &Cache<K, Instant>, key: K, now: Instant) {
-    ends.entry(key)
-        .and_upsert_with(|known| known.map_or(now, |known| known.into_value().max(now)));
 }
 
 /// The links that a page of this scope can vouch for: those of its own scope.

@@ -125,6 +125,7 @@ impl Pages {
         let is_page = matches!(route, Route::Page(_) | Route::ProjectPage(_));
         let sources = &self.fetcher.sources;
         let in_place_only = is_page
+            && scope.is_mirror()
             && (sources.is_public_index(scope) || sources.parents_public_index() == Some(scope));
         self.serves(scope) && !in_place_only
     }
@@ -269,7 +270,8 @@ impl Pages {
                 }
                 Err(Fetched::Forward { answer, to }) => {
                     self.refuse_private(name)?;
-                    let target = self.following.target(&self.fetcher, *to, name);
+                    // Larger than what a hit needs.
+                    let target = Box::pin(self.following.target(&self.fetcher, *to, name));
                     let follows = *self.fetcher.dependencies.upstream.forward() == Forward::Follow;
                     let mirror = match target.await {
                         FollowTarget::Mirror(mirror) => mirror,

@@ -127,6 +127,9 @@ impl PageSources {
     }
 
     pub(super) fn mirror(&self, scope: &Scope) -> Option<&MirrorSource> {
+        if !scope.is_mirror() {
+            return None;
+        }
         self.mirrors.get(scope)
     }
 

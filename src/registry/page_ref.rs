@@ -26,9 +26,12 @@ impl PageRef {
 
     /// Below GitLab's root as below ours.
     pub fn path(&self) -> String {
-        match &self.name {
-            Some(name) => format!("{}/simple/{name}/", self.scope.path()),
-            None => format!("{}/simple/", self.scope.path()),
+        let mut path = self.scope.path();
+        path.push_str("/simple/");
+        if let Some(name) = &self.name {
+            path.push_str(name.as_str());
+            path.push('/');
         }
+        path
     }
 }

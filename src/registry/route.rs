@@ -100,6 +100,9 @@ const CREDENTIAL_QUERIES: [&str; 5] = [
 
 const READS: &str = "GET, HEAD";
 
+/// No address of GitLab's registry has more.
+const SEGMENTS_USUAL: usize = 12;
+
 /// The one target that is no path (RFC 9112 §3.2.4).
 const EVERYTHING: &str = "*";
 
@@ -145,17 +148,21 @@ impl Route {
         if let Some(endpoint) = AdminEndpoint::at(path) {
             return Ok(Self::Admin(endpoint));
         }
-        let mut segments: Vec<&str> = path.split('/').skip(1).collect();
+        let mut segments = Vec::with_capacity(SEGMENTS_USUAL);
+        segments.extend(path.split('/').skip(1));
         let slashed = segments.last() == Some(&"");
         if slashed {
             segments.pop();
         }
-        let mut below = segments.split_off(above(&segments));
-        if segments.contains(&"") {
+        let above = above(&segments);
+        if segments[..above].contains(&"") {
             return Err(RouteError::Malformed("empty path segment"));
         }
-        below.retain(|segment| !segment.is_empty());
-        segments.extend(below);
+        let mut place = 0;
+        segments.retain(|segment| {
+            place += 1;
+            place <= above || !segment.is_empty()
+        });
         let route = match segments.as_slice() {
             ["-", kind, id, name] if !slashed => project_page_of(kind, id, name),
             ["api", "v4", "projects", id, "packages", "pypi", rest @ ..] => {

@@ -3,6 +3,7 @@
 //! Owns the alphabets of ids and mirror names, and their spelling in a path. Must not know who may
 //! read it, or whether a mirror of that name is configured.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,6 +13,9 @@ const ID_BYTES_MAX: usize = 1024;
 
 /// Longest name of a mirror, in bytes.
 const MIRROR_BYTES_MAX: usize = 64;
+
+/// Of a page's path without the id.
+const PATH_BYTES_USUAL: usize = 96;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ScopeKind {
@@ -41,7 +45,11 @@ impl Scope {
         if segment.is_empty() || segment.len() > ID_BYTES_MAX {
             return None;
         }
-        let parts = segment.replace("%2f", "%2F");
+        let parts = if segment.contains("%2f") {
+            Cow::Owned(segment.replace("%2f", "%2F"))
+        } else {
+            Cow::Borrowed(segment)
+        };
         let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         for part in parts.split("%2F") {
             if part.is_empty() || part.starts_with('.') || !part.bytes().all(known) {
@@ -97,11 +105,14 @@ impl Scope {
 
     /// The scope's registry below the root, without a trailing slash.
     pub(super) fn path(&self) -> String {
+        // With room for what follows.
+        let mut path = String::with_capacity(self.id.len() + PATH_BYTES_USUAL);
         match self.kind {
-            ScopeKind::Project => format!("/api/v4/projects/{}/packages/pypi", self.id),
-            ScopeKind::Group => format!("/api/v4/groups/{}/-/packages/pypi", self.id),
-            ScopeKind::Mirror => format!("/{}", self.id),
+            ScopeKind::Project => path.extend(["/api/v4/projects/", &self.id, "/packages/pypi"]),
+            ScopeKind::Group => path.extend(["/api/v4/groups/", &self.id, "/-/packages/pypi"]),
+            ScopeKind::Mirror => path.extend(["/", &self.id]),
         }
+        path
     }
 }
 

@@ -12,9 +12,8 @@ use tracing::Level;
 
 use super::failure::Failure;
 use super::wire::ClientAddress;
-use crate::admin::metrics::{
-    ByteLabels, FailedRequest, Metrics, RequestLabels, RouteLabels, Served,
-};
+use crate::admin::metrics::{FailedRequest, Metrics, RequestLabels, Served};
+use crate::registry::Scope;
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::clock;
 use crate::values::correlation::{Correlation, Others};
@@ -39,8 +38,8 @@ pub struct LoggedRequest {
     pub route: &'static str,
     /// Logged escaped; never has a query.
     pub path: String,
-    /// `gitlab`, or the mirror's name; none where no packages are asked for.
-    pub upstream: Option<String>,
+    /// None where no packages are asked for.
+    pub scope: Option<Scope>,
     /// How larder is was asked, which monitors do all day.
     pub is_routine: bool,
     /// Only while the log has debug lines of requests.
@@ -154,15 +153,12 @@ impl AccessLogEntry {
     fn count(&self, now: Instant, took: Duration) {
         let route = self.request.route;
         let cache = self.cache().outcome;
-        let word = cache.word();
-        self.metrics.request(&RequestLabels {
+        let labels = RequestLabels {
             route,
-            cache: word,
+            cache: cache.word(),
             status: self.status(),
-        });
-        let labels = ByteLabels { route, cache: word };
-        self.metrics.sent(&labels, self.bytes);
-        self.metrics.took(&RouteLabels { route }, took);
+        };
+        self.metrics.request(&labels, self.bytes, took);
         if cache == Outcome::Stale {
             self.metrics.served_stale(now);
         }
@@ -182,7 +178,7 @@ impl AccessLogEntry {
     fn tell(&self, now: Instant) {
         let LoggedRequest {
             route,
-            upstream,
+            scope,
             correlation,
             ..
         } = &self.request;
@@ -195,7 +191,7 @@ impl AccessLogEntry {
         let id = correlation.id();
         let request = FailedRequest {
             route,
-            upstream: upstream.clone(),
+            upstream: scope.as_ref().map(upstream_name),
             status: self.status(),
             cause: failure.cause,
             reason: failure.shown.clone(),
@@ -268,6 +264,15 @@ impl Drop for AccessLogEntry {
         self.count(now, took);
         self.tell(now);
         self.log(took);
+    }
+}
+
+/// `gitlab`, or the name of the scope's mirror.
+fn upstream_name(scope: &Scope) -> String {
+    if scope.is_mirror() {
+        scope.to_string()
+    } else {
+        "gitlab".to_owned()
     }
 }
 

@@ -42,13 +42,16 @@ const SMALL_CHUNK_BYTES: usize = 64 * 1024;
 /// A read of no more than this is copied out of its buffer.
 const COPIED_BYTES_MAX: usize = SMALL_CHUNK_BYTES;
 
+/// Between two looks whether the page cache holds a stretch of a file.
+const LOOK_BYTES: usize = 256 * 1024;
+
 /// Buffers kept for reuse by all connections together.
 const POOLED_MAX: usize = 32;
 
 /// Any body larder sends, with its line in the log.
 pub struct ReplyBody {
     inner: Inner,
-    entry: Option<AccessLogEntry>,
+    entry: Option<Box<AccessLogEntry>>,
 }
 
 enum Inner {
@@ -112,7 +115,7 @@ impl ReplyBody {
         self
     }
 
-    pub(super) fn logged(mut self, mut entry: AccessLogEntry) -> Self {
+    pub(super) fn logged(mut self, mut entry: Box<AccessLogEntry>) -> Self {
         entry.promised(self.size_hint().exact());
         self.entry = Some(entry);
         self
@@ -135,8 +138,11 @@ impl Body for ReplyBody {
     ) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
         let this = &mut *self;
         let frame = ready!(match &this.entry {
-            Some(entry) => correlation::within(entry.correlation(), || this.inner.poll_frame(cx)),
-            None => this.inner.poll_frame(cx),
+            // Bytes in memory have nothing to say.
+            Some(entry) if !matches!(this.inner, Inner::Bytes(_)) => {
+                correlation::within(entry.correlation(), || this.inner.poll_frame(cx))
+            }
+            _ => this.inner.poll_frame(cx),
         });
         if let Some(entry) = &mut this.entry {
             match &frame {
@@ -378,10 +384,12 @@ fn poll_rest(rest: &mut CheckedBody, cx: &mut Context<'_>) -> Poll<Option<Result
     Poll::Ready(frame.map(|frame| frame.map(|frame| frame.into_data().unwrap_or_default())))
 }
 
-/// Whether the page cache holds the first and the last of these bytes, and so, as it is filled and
-/// emptied in long runs, all of them.
+/// Whether the page cache holds the last of these bytes and one in each `LOOK_BYTES`, and so, as it
+/// is filled and emptied in long runs, all of them.
 fn is_cached(file: &File, position: u64, length: usize) -> bool {
-    [position, position + length as u64 - 1].iter().all(|&at| {
+    let last = position + length as u64 - 1;
+    let mut looks = (position..last).step_by(LOOK_BYTES).chain([last]);
+    looks.all(|at| {
         let mut byte = [0];
         let mut part = [IoSliceMut::new(&mut byte)];
         preadv2(file, &mut part, at, ReadWriteFlags::NOWAIT) == Ok(1)

@@ -39,8 +39,6 @@ impl Services {
         // Dropped before it is told of an answer if the client leaves meanwhile.
         let entry = self.log_entry(&parts, &route, &correlation, now);
         let scope = route.as_ref().ok().and_then(Route::scope).cloned();
-        let upstream = scope.as_ref().map(|scope| self.pages.peer_of(scope));
-        let asked = Asked::of(&parts.headers, upstream, &parts.method);
         let answered = match route {
             Ok(route) => {
                 correlation::scope(
@@ -56,7 +54,11 @@ impl Services {
             answered.unwrap_or_else(|why| reply::refusal(&why, correlation.id()));
         let words = response.extensions_mut().remove();
         let failure = match words {
-            Some(words) => Failure::of_answer(words, response.status(), &asked),
+            Some(words) => {
+                let upstream = scope.as_ref().map(|scope| self.pages.peer_of(scope));
+                let asked = Asked::of(&parts.headers, upstream, &parts.method);
+                Failure::of_answer(words, response.status(), &asked)
+            }
             None => refused,
         };
         let head = parts.method == Method::HEAD;

@@ -13,7 +13,7 @@ use super::probe::OwnRequest;
 use super::reply::{self, Refusal};
 use super::services::Services;
 use super::wire::ClientAddress;
-use crate::registry::{AdminEndpoint, Route, Scope};
+use crate::registry::{AdminEndpoint, Route};
 use crate::values::correlation::Correlation;
 use crate::values::request_id::RequestId;
 
@@ -28,7 +28,7 @@ impl Services {
         route: &Result<Route, Refusal>,
         correlation: &Arc<Correlation>,
         since: Instant,
-    ) -> Option<AccessLogEntry> {
+    ) -> Option<Box<AccessLogEntry>> {
         if parts.extensions.get::<OwnRequest>().is_some() {
             return None;
         }
@@ -38,8 +38,8 @@ impl Services {
             Ok(Route::Admin(_)) => true,
             Ok(_) | Err(_) => false,
         };
-        let upstream = match route {
-            Ok(route) => route.scope().map(upstream_name),
+        let scope = match route {
+            Ok(route) => route.scope().cloned(),
             Err(_) => None,
         };
         let (route, path) = match route {
@@ -51,16 +51,14 @@ impl Services {
             method: parts.method.clone(),
             route,
             path,
-            upstream,
+            scope,
             is_routine,
             user_agent: access_log::user_agent(&parts.headers),
             since,
             correlation: Arc::clone(correlation),
         };
-        Some(AccessLogEntry::new(
-            Arc::clone(&self.admin.metrics),
-            request,
-        ))
+        let metrics = Arc::clone(&self.admin.metrics);
+        Some(Box::new(AccessLogEntry::new(metrics, request)))
     }
 }
 
@@ -92,15 +90,6 @@ fn is_larder(hop: &str) -> bool {
         return false;
     };
     name.len() == 8 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// `gitlab`, or the name of the scope's mirror.
-fn upstream_name(scope: &Scope) -> String {
-    if scope.is_mirror() {
-        scope.to_string()
-    } else {
-        "gitlab".to_owned()
-    }
 }
 
 /// The client's own name for the request, if it is one and well-formed, or else a new one.

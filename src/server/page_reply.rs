@@ -23,6 +23,9 @@ const PAGE_VARY: HeaderValue =
 /// nothing.
 const PAGE_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache");
 
+/// Of an answer, with those that `reply::finish` adds: room is asked for once.
+const FIELDS: usize = 12;
+
 /// # Errors
 /// When the client needs a length, and the page has none.
 pub(super) fn page(
@@ -69,6 +72,7 @@ pub(super) fn page(
 }
 
 fn page_headers(headers: &mut HeaderMap, media: MediaType) {
+    headers.reserve(FIELDS);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media.as_str()));
     headers.insert(CACHE_CONTROL, PAGE_CACHE_CONTROL);
     headers.insert(VARY, PAGE_VARY);

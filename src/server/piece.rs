@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 
 /// The longest piece of a file: what may have left the page cache between the look at it and the
 /// sending, and what the log counts before it is sent.
-pub const FILE_PIECE_BYTES_MAX: usize = 512 * 1024;
+pub const FILE_PIECE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Pieces that one connection has under way at most: hyper asks for the next one when it has sent
 /// the last.

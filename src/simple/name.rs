@@ -34,6 +34,9 @@ impl ProjectName {
     /// [`NameError`] when the text is no name by PEP 508.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         check(text)?;
+        if is_normalised(text) {
+            return Ok(Self(text.into()));
+        }
         Ok(Self(normalise(text).into()))
     }
 
@@ -59,6 +62,12 @@ fn check(text: &str) -> Result<(), NameError> {
         }
     }
     Ok(())
+}
+
+/// As clients send it.
+fn is_normalised(text: &str) -> bool {
+    let own = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    text.bytes().all(own) && !text.contains("--")
 }
 
 fn normalise(text: &str) -> String {

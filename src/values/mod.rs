@@ -6,10 +6,12 @@
 pub mod awaited_parts;
 pub mod byte_range;
 pub mod byte_size;
+pub mod cache;
 pub mod cache_status;
 pub mod clock;
 pub mod correlation;
 pub mod digest;
+pub mod ends;
 pub mod error_chain;
 pub mod histogram;
 pub mod quality_list;

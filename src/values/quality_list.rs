@@ -51,7 +51,12 @@ fn quality(text: &str) -> Option<Quality> {
     if !decimals.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let thousandths = format!("{decimals:0<3.3}").parse().ok()?;
+    let mut thousandths = 0;
+    let mut place = QUALITY_MAX;
+    for digit in decimals.bytes().take(3) {
+        place /= 10;
+        thousandths += place * Quality::from(digit - b'0');
+    }
     match whole {
         "0" => Some(thousandths),
         "1" if thousandths == 0 => Some(QUALITY_MAX),

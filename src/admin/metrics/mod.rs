@@ -10,13 +10,14 @@ mod history;
 mod plain_text;
 mod process;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::Mutex;
+use foldhash::fast::RandomState;
+use parking_lot::{Mutex, RwLock};
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -51,19 +52,34 @@ pub struct RequestLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ByteLabels {
-    pub route: &'static str,
-    pub cache: &'static str,
+struct ByteLabels {
+    route: &'static str,
+    cache: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RouteLabels {
-    pub route: &'static str,
+struct RouteLabels {
+    route: &'static str,
 }
 
 /// A histogram that the registry can hold.
-#[derive(Debug, Default)]
-struct Durations(Histogram);
+#[derive(Clone, Debug, Default)]
+struct Durations(Arc<Histogram>);
+
+/// What all requests of the same labels are counted in.
+struct RequestCounters {
+    requests: Counter,
+    bytes: Counter,
+    durations: Durations,
+}
+
+impl RequestCounters {
+    fn count(&self, bytes: u64, took: Duration) {
+        self.requests.inc();
+        self.bytes.inc_by(bytes);
+        self.durations.0.observe(took);
+    }
+}
 
 impl TypedMetric for Durations {
     const TYPE: MetricType = MetricType::Histogram;
@@ -88,6 +104,8 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     bytes: Family<ByteLabels, Counter>,
     durations: Family<RouteLabels, Durations>,
+    /// The counters of each kind of request that there was: three look-ups for each request are one.
+    counters: RwLock<HashMap<RequestLabels, RequestCounters, RandomState>>,
     broken: Counter,
     abandoned: Counter,
     reload_succeeded: Gauge<u64, AtomicU64>,
@@ -137,6 +155,7 @@ impl Default for Metrics {
                 "When the configuration in force was read, since the epoch",
                 Some(Unit::Seconds),
             ),
+            counters: RwLock::default(),
             history: History::default(),
             failures: RecentFailures::default(),
             connections: Arc::default(),
@@ -173,16 +192,20 @@ impl Registration<'_> {
 }
 
 impl Metrics {
-    pub fn request(&self, labels: &RequestLabels) {
-        self.requests.get_or_create(labels).inc();
-    }
-
-    pub fn sent(&self, labels: &ByteLabels, bytes: u64) {
-        self.bytes.get_or_create(labels).inc_by(bytes);
-    }
-
-    pub fn took(&self, labels: &RouteLabels, duration: Duration) {
-        self.durations.get_or_create(labels).0.observe(duration);
+    /// Counts a request that is over, and of whose body so many bytes were sent.
+    pub fn request(&self, labels: &RequestLabels, bytes: u64, took: Duration) {
+        if let Some(counters) = self.counters.read().get(labels) {
+            return counters.count(bytes, took);
+        }
+        let route = labels.route;
+        let cache = labels.cache;
+        let counters = RequestCounters {
+            requests: self.requests.get_or_create_owned(labels),
+            bytes: self.bytes.get_or_create_owned(&ByteLabels { route, cache }),
+            durations: self.durations.get_or_create_owned(&RouteLabels { route }),
+        };
+        counters.count(bytes, took);
+        self.counters.write().insert(labels.clone(), counters);
     }
 
     pub fn broke(&self) {

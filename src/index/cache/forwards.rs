@@ -6,8 +6,6 @@
 
 use std::time::{Duration, Instant};
 
-use moka::sync::Cache;
-
 use crate::access::{Access, Fingerprint};
 use crate::index::cache::freshness::{
     Lifetimes, PageAge, UpstreamKind, UpstreamVerdict, Use, decide,
@@ -15,6 +13,7 @@ use crate::index::cache::freshness::{
 use crate::index::change_mark::Changes;
 use crate::index::request::PageRequest;
 use crate::registry::{PageRef, Scope};
+use crate::values::cache::{self, Cache};
 
 /// Forwards remembered at once.
 const FORWARDS_MAX: u64 = 16_384;
@@ -33,7 +32,7 @@ impl Forwards {
             if_error: never,
         };
         Self {
-            known: Cache::new(FORWARDS_MAX),
+            known: cache::bounded(FORWARDS_MAX),
             lifetimes,
         }
     }

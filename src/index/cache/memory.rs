@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use moka::sync::Cache;
-
 use crate::access::{Caller, Fingerprint};
 use crate::index::cache::page::Page;
 use crate::registry::{PageRef, Route, ScopeKind};
 use crate::simple::Format;
+use crate::values::cache::{self, Cache};
 use crate::values::digest::{Digest, Hasher};
 use crate::values::quantity::Size;
 
@@ -124,9 +123,9 @@ impl Memory {
     pub fn new(size: Size) -> Self {
         let weigh = |_: &BodyId, page: &Arc<Page>| u32::try_from(page.weight()).unwrap_or(u32::MAX);
         Self {
-            entries: Cache::new(ENTRIES_MAX),
-            pages: Cache::builder().max_capacity(size.0).weigher(weigh).build(),
-            latest: Cache::new(ENTRIES_MAX),
+            entries: cache::bounded(ENTRIES_MAX),
+            pages: cache::weighed(size.0, weigh),
+            latest: cache::bounded(ENTRIES_MAX),
         }
     }
 

@@ -10,10 +10,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use moka::sync::Cache;
-
 use crate::registry::{PageRef, Route};
 use crate::upstream::PassThrough;
+use crate::values::cache::{self, Cache};
 use crate::values::quantity::Size;
 
 /// The share of `index.memory` that refusals may take.
@@ -38,8 +37,7 @@ impl Refusals {
             let bytes = Route::Page(page.clone()).path().len() + ENTRY_BYTES;
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
-        let cache = Cache::builder().max_capacity(memory.0 / MEMORY_SHARE);
-        Self(cache.weigher(weigh).build())
+        Self(cache::weighed(memory.0 / MEMORY_SHARE, weigh))
     }
 
     /// A question that was sent at `asked` was refused. Without an `answer` each request asks for

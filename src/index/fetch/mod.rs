@@ -12,7 +12,6 @@ mod stored;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use moka::sync::Cache;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -33,6 +32,7 @@ use crate::store::{Holdings, Learned, MetadataIndex, PageStore};
 use crate::upstream::{ForwardTarget, PassThrough, Upstream};
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::clock;
+use crate::values::ends::Ends;
 use crate::values::single_flight::{SharedResult, SingleFlight};
 
 /// Pages remembered at once that are to be asked for again.
@@ -109,7 +109,7 @@ pub struct Fetcher {
     slots: Semaphore,
     pub sources: PageSources,
     /// Pages that are to be asked for again, and since when.
-    invalidated: Cache<PageRef, Instant>,
+    invalidated: Ends<PageRef>,
     /// Held by each write behind an answer.
     writing: Arc<()>,
 }
@@ -149,7 +149,7 @@ impl Fetcher {
             dependencies,
             fetches: SingleFlight::new(),
             slots,
-            invalidated: Cache::new(INVALIDATED_MAX),
+            invalidated: Ends::bounded(INVALIDATED_MAX),
             writing: Arc::default(),
         })
     }
@@ -169,7 +169,7 @@ impl Fetcher {
 
     /// From now on this page, and no other, has to be asked for before it counts as fresh.
     pub fn invalidate(&self, page: &PageRef, now: Instant) {
-        self.invalidated.insert(page.clone(), now);
+        self.invalidated.note(page.clone(), now);
         self.refusals.silence(page);
         // So that no fetch from before is joined.
         self.changes().advance();
@@ -221,12 +221,11 @@ impl Fetcher {
             Some(mirror) => (UpstreamKind::Mirror, mirror.ttl, None),
             None => (UpstreamKind::GitLab, self.config.ttl.0, changed.uploaded),
         };
-        let overtaken = uploaded
-            .max(self.invalidated.get(page))
-            .max(changed.forgotten);
+        let all_overtaken = uploaded.max(changed.forgotten);
+        let overtaken = all_overtaken.is_some_and(|at| asked.is_none_or(|asked| asked <= at));
         let age = PageAge {
             age: asked.map(|asked| now.saturating_duration_since(asked)),
-            overtaken: overtaken.is_some_and(|at| asked.is_none_or(|asked| asked <= at)),
+            overtaken: overtaken || self.invalidated.overtake(page, asked),
             spread,
         };
         let lifetimes = Lifetimes {

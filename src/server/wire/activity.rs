@@ -6,7 +6,6 @@
 //! while the socket goes on. Owns the two decisions, and the body that watches itself; over both
 //! protocols, whether anything is under way. Must not know what is sent.
 
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,10 +38,17 @@ struct Connected {
 
 #[derive(Debug)]
 struct Streams {
-    open: HashMap<u64, Option<Instant>>,
+    /// A few: one over HTTP/1.1.
+    open: Vec<OpenStream>,
     next: u64,
     /// Since when there has been none.
     quiet_since: Instant,
+}
+
+#[derive(Debug)]
+struct OpenStream {
+    number: u64,
+    waits_since: Option<Instant>,
 }
 
 /// What a connection's streams say of it.
@@ -84,9 +90,9 @@ impl Streams {
                 IdleVerdict::FineUntil(look)
             };
         }
-        match self.open.values().flatten().min() {
-            Some(since) if *since + patience.stall <= now => IdleVerdict::Over(TimedOut::Stalled),
-            Some(since) => IdleVerdict::FineUntil(*since + patience.stall),
+        match self.open.iter().filter_map(|open| open.waits_since).min() {
+            Some(since) if since + patience.stall <= now => IdleVerdict::Over(TimedOut::Stalled),
+            Some(since) => IdleVerdict::FineUntil(since + patience.stall),
             None => IdleVerdict::FineUntil(now + patience.stall.min(patience.idle).max(LOOK_LATER)),
         }
     }
@@ -95,7 +101,7 @@ impl Streams {
 impl Activity {
     pub fn new(now: Instant) -> Self {
         let streams = Mutex::new(Streams {
-            open: HashMap::new(),
+            open: Vec::new(),
             next: 0,
             quiet_since: now,
         });
@@ -111,7 +117,10 @@ impl Activity {
         let mut streams = self.streams();
         let number = streams.next;
         streams.next += 1;
-        streams.open.insert(number, None);
+        streams.open.push(OpenStream {
+            number,
+            waits_since: None,
+        });
         StreamGuard {
             activity: self.clone(),
             number,
@@ -174,8 +183,10 @@ pub struct StreamGuard {
 
 impl StreamGuard {
     fn waits_for_client(&self, since: Option<Instant>) {
-        if let Some(waits) = self.activity.streams().open.get_mut(&self.number) {
-            *waits = since;
+        let mut streams = self.activity.streams();
+        let own = |open: &&mut OpenStream| open.number == self.number;
+        if let Some(open) = streams.open.iter_mut().find(own) {
+            open.waits_since = since;
         }
     }
 }
@@ -183,7 +194,7 @@ impl StreamGuard {
 impl Drop for StreamGuard {
     fn drop(&mut self) {
         let mut streams = self.activity.streams();
-        streams.open.remove(&self.number);
+        streams.open.retain(|open| open.number != self.number);
         streams.quiet_since = clock::now();
     }
 }

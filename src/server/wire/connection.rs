@@ -24,6 +24,7 @@ use tokio_rustls::server::TlsStream;
 use super::activity::{Activity, IdleLimits, IdleVerdict, TimedOut, WatchedBody};
 use super::clients::ClientAddress;
 use super::file_stream::FileStream;
+use super::head_timer::HeadTimer;
 use super::heads::{HeadProgress, HeadRoom, HeadStream};
 use super::lingering::LingeringStream;
 use super::patience::PatientStream;
@@ -157,7 +158,7 @@ where
         let stream = LingeringStream::if_sending(stream, Arc::clone(&exchange.may_be_sending));
         let service = service_fn(move |request| exchange.answer(request, &answer));
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
+            .timer(HeadTimer::default())
             .header_read_timeout(limits.header_timeout.0)
             .max_header_size(limits.header_size.bytes())
             .max_buf_size(BUFFER_BYTES.max(limits.header_size.bytes()))

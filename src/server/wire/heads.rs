@@ -6,6 +6,7 @@
 //! is given. What follows a head, a body, is not watched. Must not know HTTP: it is told where a
 //! head ends.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -24,6 +25,12 @@ const LARGE_BYTES: usize = 8 * 1024 * 1024;
 
 /// Below the size at which hyper would make its buffer larger.
 const PIECE_BYTES: usize = 4 * 1024;
+
+thread_local! {
+    /// Where a piece is read to. hyper's own room would have to be filled with zeros first, each
+    /// time that it asks, and most times nothing has come.
+    static PIECE: RefCell<[u8; PIECE_BYTES]> = const { RefCell::new([0; PIECE_BYTES]) };
+}
 
 /// The room for large heads of all connections.
 #[derive(Clone, Debug)]
@@ -118,10 +125,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadStream<S> {
             progress.room = found.ok();
         }
         let most = into.remaining().min(PIECE_BYTES);
-        let mut piece = ReadBuf::new(into.initialize_unfilled_to(most));
-        ready!(Pin::new(&mut this.inner).poll_read(cx, &mut piece))?;
-        let bytes = piece.filled().len();
-        into.advance(bytes);
+        let bytes = ready!(PIECE.with_borrow_mut(|room| {
+            let mut piece = ReadBuf::new(&mut room[..most]);
+            let read = Pin::new(&mut this.inner).poll_read(cx, &mut piece);
+            into.put_slice(piece.filled());
+            read.map_ok(|()| piece.filled().len())
+        }))?;
         progress.read = Some(read + bytes);
         Poll::Ready(Ok(()))
     }

@@ -9,6 +9,7 @@ mod address;
 mod clients;
 mod connection;
 mod file_stream;
+mod head_timer;
 mod heads;
 mod limits;
 mod lingering;
