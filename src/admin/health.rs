@@ -11,9 +11,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::readings::{CertificateReading, Readings, STALE_ANSWERS_KEPT};
+use crate::file::SharedStoreReading;
 use crate::index::GivenPages;
 use crate::store::DiskFault;
-use crate::upstream::{BreakerState, ParentReading, PeerReading};
+use crate::upstream::{BreakerState, ParentReading, PeerReading, SHARED_STORE};
 use crate::values::awaited_parts::AwaitedParts;
 use crate::values::validity::Judgement;
 
@@ -43,11 +44,12 @@ pub struct Reason {
 }
 
 /// The words of all reasons, as labels have them.
-pub const REASONS: [&str; 14] = [
+pub const REASONS: [&str; 15] = [
     "gitlab_unusable",
     "upstream_circuit_open",
     "credential_refused",
     "parent_unusable",
+    "shared_store_unusable",
     "store_full",
     "disk_full",
     "read_only",
@@ -130,6 +132,21 @@ impl Reason {
             detail += "; its mirrors are not known here yet";
         }
         Some(Self::new("parent_unusable", detail))
+    }
+
+    /// A shared store that answers, and is of no use all the same. One that cannot be reached is
+    /// told as other upstreams are.
+    fn shared_store(reading: &SharedStoreReading) -> Option<Self> {
+        let (why, since) = reading.fault.as_ref()?;
+        let detail = format!(
+            "for {} the shared store {why}; files come from upstream meanwhile",
+            in_seconds(*since)
+        );
+        Some(Self {
+            upstream: Some(SHARED_STORE.to_owned()),
+            since_seconds: Some(since.as_secs()),
+            ..Self::new("shared_store_unusable", detail)
+        })
     }
 
     /// Pages whose files larder neither sees nor keeps.
@@ -278,6 +295,8 @@ fn reasons(readings: &Readings) -> Vec<Reason> {
         reasons.extend(readings.peers.iter().filter_map(Reason::unreachable));
         reasons.extend(readings.peers.iter().filter_map(Reason::refused_credential));
         reasons.extend(readings.parent.as_ref().and_then(Reason::parent));
+        let shared_store = readings.files.shared_store.as_ref();
+        reasons.extend(shared_store.and_then(Reason::shared_store));
     }
     if let Some((fault, since, why)) = &readings.store.fault {
         reasons.push(Reason::disk(*fault, *since, why));
@@ -411,6 +430,10 @@ mod tests {
                 }),
                 files: FilesReading {
                     blocked: 2,
+                    shared_store: Some(SharedStoreReading {
+                        fault: Some(("has no such bucket".to_owned(), day)),
+                        ..SharedStoreReading::default()
+                    }),
                     ..FilesReading::default()
                 },
                 store: StoreReading {
@@ -434,7 +457,7 @@ mod tests {
             };
             let health = Health::of(&readings);
             assert!(health.is_ready() && health.word == "degraded");
-            assert_eq!(health.json()["reasons"].as_array().map(Vec::len), Some(12));
+            assert_eq!(health.json()["reasons"].as_array().map(Vec::len), Some(13));
             seen.extend(health.reasons.iter().map(|reason| reason.word));
         }
         for word in REASONS {

@@ -16,7 +16,9 @@ use crate::app::config::Config;
 use crate::file::MetadataConfig;
 use crate::index::{IndexConfig, PageSources};
 use crate::registry::{Bases, MirrorBase, PrivateNames, Route, Scope};
-use crate::upstream::{GitLabConfig, MirrorConfig, ProxyEnvironment, proxy_towards};
+use crate::upstream::{
+    GitLabConfig, MirrorConfig, ProxyEnvironment, SharedStoreConfig, proxy_towards,
+};
 
 /// The configuration, understood as the daemon understands it.
 pub struct CommandContext {
@@ -36,6 +38,7 @@ pub struct CommandContext {
     pub sources: PageSources,
     pub index: IndexConfig,
     pub metadata: MetadataConfig,
+    pub shared_store: SharedStoreConfig,
     pub auth: AuthConfig,
     pub proxies: ProxyEnvironment,
 }
@@ -130,6 +133,7 @@ pub fn command_context(config: &Config) -> Result<CommandContext, StartError> {
         bases: bases(config)?,
         index: config.index.clone(),
         metadata: config.metadata,
+        shared_store: config.shared_store.clone(),
         auth: config.auth.clone(),
         proxies: ProxyEnvironment::of_process(),
     })

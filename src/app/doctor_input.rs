@@ -12,10 +12,10 @@ use super::error::StartError;
 use super::file_check::check_files;
 use super::mirrors::{known_mirrors, learned_facts, public_index_in_words};
 use super::settings::{bases, certificate_validity, service_credential};
-use super::upstreams::{Transports, transports, upstreams};
+use super::upstreams::{Transports, transport, transports, upstreams};
 use crate::access::Credential;
 use crate::app::config::Config;
-use crate::upstream::Upstream;
+use crate::upstream::{ProxyEnvironment, Transport, Upstream};
 use crate::values::validity::Validity;
 
 /// What is examined.
@@ -25,6 +25,8 @@ pub struct DoctorInput {
     pub upstream: Arc<Upstream>,
     /// None offline.
     pub transports: Option<Transports>,
+    /// The way to the shared store, if it is asked.
+    pub shared_store: Option<Transport>,
     /// Where GitLab's redirects lead, in words, if they are followed.
     pub followed: Option<String>,
     /// In whose name GitLab is asked.
@@ -58,7 +60,14 @@ pub fn doctor_input(config: &Config, credential: Credential) -> Result<DoctorInp
     } else {
         credential
     };
+    let mut shared_store = None;
+    if upstream.shared_store().is_some() {
+        let environment = ProxyEnvironment::of_process();
+        let section = config.shared_store.transport();
+        shared_store = Some(transport("shared_store", &section, &environment)?);
+    }
     Ok(DoctorInput {
+        shared_store,
         transports: if config.offline {
             None
         } else {

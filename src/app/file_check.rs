@@ -10,7 +10,7 @@ use super::error::StartError;
 use super::mirrors::mirror_base;
 use super::settings::{bases, certificate_validity, offline_keys, service_credential};
 use super::token_file::token;
-use super::upstreams::{gitlab_url, transport};
+use super::upstreams::{gitlab_url, shared_store, transport};
 use crate::app::config::Config;
 use crate::upstream::{MirrorConfig, ProxyEnvironment, TransportConfig};
 
@@ -39,6 +39,7 @@ pub fn check_files(config: &Config) -> Result<(), StartError> {
             let transport = section.transport();
             note(check_transport(&title, &transport, url, &environment));
         }
+        note(check_shared_store(config, &environment));
     }
     note(check_signers(config));
     note(offline_keys(config).map(drop));
@@ -47,6 +48,17 @@ pub fn check_files(config: &Config) -> Result<(), StartError> {
         return Ok(());
     }
     Err(StartError::Setting(faults.join("\n")))
+}
+
+fn check_shared_store(config: &Config, environment: &ProxyEnvironment) -> Result<(), StartError> {
+    let section = &config.shared_store;
+    if !section.is_set() {
+        return Ok(());
+    }
+    shared_store(config)?;
+    let origin = section.origin();
+    let url = origin.map_err(|why| StartError::Setting(format!("shared_store.endpoint: {why}")));
+    check_transport("shared_store", &section.transport(), url, environment)
 }
 
 fn mirror_url(name: &str, section: &MirrorConfig) -> Result<Url, StartError> {

@@ -15,7 +15,8 @@ use crate::access::Credential;
 use crate::app::config::Config;
 use crate::registry::Bases;
 use crate::upstream::{
-    AllowedOrigins, IndexTrial, Mirror, ProxyEnvironment, Transport, TransportConfig, Upstream,
+    AllowedOrigins, FLEET_KEY_BYTES_MIN, FleetKey, IndexTrial, Mirror, ProxyEnvironment,
+    SharedStore, SharedStoreSecrets, Transport, TransportConfig, Upstream,
 };
 use crate::values::secret::Secret;
 
@@ -59,7 +60,10 @@ pub fn upstreams(
         service_token,
     )
     .map_err(|why| StartError::Setting(format!("gitlab: {why}")))?;
-    let mut upstream = upstream.offline(config.offline).with_mirrors(mirrors);
+    let mut upstream = upstream
+        .offline(config.offline)
+        .with_mirrors(mirrors)
+        .with_shared_store(shared_store(config)?);
     if let Some(parent) = config.parent() {
         upstream = upstream.under_parent(parent);
     }
@@ -85,6 +89,40 @@ fn first_section(config: &Config) -> &'static str {
         Some(_) => "parent",
         None => "gitlab",
     }
+}
+
+/// The bucket that the fleet shares, if there is one; offline it is not asked.
+pub fn shared_store(config: &Config) -> Result<Option<SharedStore>, StartError> {
+    let section = &config.shared_store;
+    if config.offline || !section.is_set() {
+        return Ok(None);
+    }
+    let environment = ProxyEnvironment::of_process();
+    let transport = transport("shared_store", &section.transport(), &environment)?;
+    let secret = |key: &str, path: &str| {
+        let token = read_token(&format!("shared_store.{key}"), Path::new(path))?;
+        Ok::<_, StartError>(Secret::new(token.as_slice()))
+    };
+    let mut access_key = None;
+    if !section.access_key_id_file.is_empty() {
+        let id = secret("access_key_id_file", &section.access_key_id_file)?;
+        let key = secret("secret_access_key_file", &section.secret_access_key_file)?;
+        access_key = Some((id, key));
+    }
+    let fleet_key = secret("fleet_key_file", &section.fleet_key_file)?;
+    let Some(fleet_key) = FleetKey::new(&fleet_key) else {
+        return Err(StartError::Setting(format!(
+            "shared_store.fleet_key_file: {}: holds fewer than {FLEET_KEY_BYTES_MIN} characters, and could be guessed",
+            section.fleet_key_file
+        )));
+    };
+    let secrets = SharedStoreSecrets {
+        access_key,
+        fleet_key,
+    };
+    let opened = SharedStore::new(section.clone(), &transport, secrets);
+    let store = opened.map_err(|why| StartError::Setting(format!("shared_store.{why}")))?;
+    Ok(Some(store))
 }
 
 /// How each peer is reached.

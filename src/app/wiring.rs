@@ -59,6 +59,9 @@ pub fn services(
     let parts = Parts::new(shared, config)?;
     let pages = parts.pages()?;
     let files = parts.files();
+    if !entrances.opened.is_empty() {
+        files.start_uploads();
+    }
     let uploads = Uploads::new(
         Arc::clone(&parts.upstream),
         Arc::clone(&pages),
@@ -142,6 +145,7 @@ impl<'a> Parts<'a> {
             store: Arc::clone(&shared.store),
             running: Arc::clone(&shared.running_downloads),
             counts: Arc::clone(&shared.download_counts),
+            shared_store_counts: Arc::clone(&shared.shared_store_counts),
         };
         let unhashed = mirrors_kept_unhashed(config);
         Files::new(config.files, config.metadata, unhashed, dependencies)
@@ -173,6 +177,7 @@ impl<'a> Parts<'a> {
         let maintenance = Arc::new(Maintenance::new(
             Arc::clone(&shared.store),
             Arc::clone(pages),
+            Arc::clone(files),
             Arc::clone(&shared.taking),
             Box::new(move || remaking.wait()),
         ));

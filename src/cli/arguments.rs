@@ -26,6 +26,7 @@ use super::man::ManArguments;
 use super::purge::PurgeArguments;
 use super::refresh::RefreshArguments;
 use super::rewrite_lock::RewriteLockArguments;
+use super::share::ShareArguments;
 use super::stats::StatsArguments;
 use super::verify::VerifyArguments;
 use super::warm::WarmArguments;
@@ -100,6 +101,8 @@ pub enum Command {
     Doctor(DoctorArguments),
     /// Fetch a project's pages again now, and show what changed.
     Refresh(RefreshArguments),
+    /// Upload what is cached to the shared store of the fleet.
+    Share(ShareArguments),
     /// Manage the authorization cache of a running daemon.
     #[command(subcommand)]
     Auth(AuthCommand),

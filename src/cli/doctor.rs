@@ -16,6 +16,7 @@ mod machine;
 mod page_links;
 mod peers;
 mod secret_segment;
+mod shared_store;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -232,6 +233,16 @@ fn start_upstreams(
         false => "gitlab".to_owned(),
     };
     examining.spawn(async move { (0, (section, gitlab.examine().await)) });
+    if let Some(way) = &input.shared_store {
+        let check = shared_store::SharedStoreCheck {
+            prober: prober.clone(),
+            config: input.context.shared_store.clone(),
+            way: way.clone(),
+        };
+        let last = input.context.mirrors.len() + 1;
+        let section = "shared_store".to_owned();
+        examining.spawn(async move { (last, (section, check.examine().await)) });
+    }
     for (at, ((base, _), way)) in input.context.mirrors.iter().zip(mirrors).enumerate() {
         let section = match base.scope().to_string().as_str() {
             // It is given in the place of the parent's own pages alone.

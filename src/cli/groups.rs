@@ -13,7 +13,7 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
     ),
     (
         "Look after the cache",
-        &["stats", "ls", "verify", "gc", "purge", "refresh"],
+        &["stats", "ls", "verify", "gc", "purge", "refresh", "share"],
     ),
     (
         "Lock files and air gaps",

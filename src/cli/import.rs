@@ -25,9 +25,10 @@ use super::bytes::counted;
 use super::daemon::{CtrlC, deliver, with_daemon};
 use super::output::{print, print_event};
 use super::progress::bar;
+use super::share::share;
 use super::{CommandError, CommandResult, Invocation};
 use crate::airgap::{Import, Imported};
-use crate::control::Client;
+use crate::control::{Client, Share};
 use crate::values::awaited_parts::drawn_together;
 use crate::values::byte_size::in_units;
 
@@ -50,6 +51,9 @@ pub struct ImportArguments {
     /// Import a bundle that is not signed although keys are configured.
     #[arg(long)]
     unsigned: bool,
+    /// Upload what is cached to the shared store afterwards.
+    #[arg(long, conflicts_with = "check")]
+    to_shared: bool,
     /// Print a line of JSON for each bundle.
     #[arg(long)]
     json: bool,
@@ -105,6 +109,9 @@ pub fn run(arguments: &ImportArguments, invocation: &Invocation) -> CommandResul
                 && !arguments.json
             {
                 print(&awaited)?;
+            }
+            if arguments.to_shared {
+                return share(client, &Share::default(), arguments.json).await;
             }
             Ok(0)
         },

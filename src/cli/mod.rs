@@ -32,6 +32,7 @@ mod purge;
 mod refresh;
 mod rewrite_lock;
 mod serve;
+mod share;
 mod socket_units;
 mod stats;
 mod verify;
@@ -64,6 +65,7 @@ pub fn run(cli: &Cli) -> CommandResult {
         Command::Purge(arguments) => purge::run(arguments, invocation),
         Command::Doctor(arguments) => doctor::run(arguments, invocation),
         Command::Refresh(arguments) => refresh::run(arguments, invocation),
+        Command::Share(arguments) => share::run(arguments, invocation),
         Command::Auth(command) => auth::run(command, invocation),
         Command::Revoke => Err(CommandError::usage(
             "`larder revoke` is called `larder auth flush` now",

@@ -25,6 +25,9 @@ pub struct PurgeArguments {
     /// Everything, and what was learned of upstreams.
     #[arg(long, group = "target")]
     all: bool,
+    /// Have the shared store say nothing of these files any more too.
+    #[arg(long)]
+    shared: bool,
     /// Only say what would be removed.
     #[arg(long)]
     dry_run: bool,
@@ -47,6 +50,7 @@ pub fn run(arguments: &PurgeArguments, invocation: &Invocation) -> CommandResult
     let command = Purge {
         what,
         dry_run: arguments.dry_run,
+        shared: arguments.shared,
     };
     used_folder(&config)?;
     with_daemon(
@@ -78,6 +82,7 @@ fn in_words(event: &Purged) -> String {
             bodies,
             shared,
             skipped: left,
+            taken_back,
         } => {
             let verb = if *dry_run { "would remove" } else { "removed" };
             let shared = match shared {
@@ -88,7 +93,14 @@ fn in_words(event: &Purged) -> String {
             let bytes = in_units(bodies.bytes);
             let lines = counted(*lines, "record", "records");
             let bodies = counted(bodies.count, "body", "bodies");
-            format!("{verb} {lines} and {bodies} ({bytes}){shared}{skipped}\n")
+            let taken_back = match taken_back {
+                0 => String::new(),
+                more => {
+                    let addresses = counted(*more, "address", "addresses");
+                    format!("; {addresses} in the shared store too")
+                }
+            };
+            format!("{verb} {lines} and {bodies} ({bytes}){shared}{skipped}{taken_back}\n")
         }
     }
 }

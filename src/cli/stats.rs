@@ -63,6 +63,13 @@ fn in_words(totals: &Totals) -> String {
             date(newest)
         );
     }
+    if totals.shared_store_queue > 0 {
+        let _ = writeln!(
+            text,
+            "{} files are yet to be uploaded to the shared store",
+            totals.shared_store_queue
+        );
+    }
     for awaited in &totals.awaited_parts {
         let _ = writeln!(text, "waiting since {} for {awaited}", date(awaited.since));
     }

@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use super::daemon::{CtrlC, deliver, with_daemon};
 use super::error::{CommandError, CommandResult};
 use super::invocation::{Invocation, credential};
+use super::share::share;
 use crate::airgap::lockfile::{self, GroupChoice};
 use crate::airgap::warm::Warm;
 use crate::airgap::warm::fetcher::DaemonFetcher;
@@ -32,7 +33,7 @@ use crate::airgap::warm::selection::{Sdists, SelectionRules};
 use crate::airgap::warm::target::TargetEnvironment;
 use crate::airgap::{WriteSet, set_body};
 use crate::app::{CommandContext, command_context};
-use crate::control::{Client, whole};
+use crate::control::{Client, Share, whole};
 use crate::registry::Scope;
 use crate::simple::ProjectName;
 use crate::store::SetName;
@@ -133,6 +134,9 @@ pub struct WarmArguments {
         value_parser = clap::value_parser!(u16).range(1..=i64::from(JOBS_MAX)),
     )]
     jobs: u16,
+    /// Upload what is cached to the shared store afterwards.
+    #[arg(long, conflicts_with = "dry_run")]
+    to_shared: bool,
     /// Only say what would be fetched; pages are read for it.
     #[arg(long)]
     dry_run: bool,
@@ -210,7 +214,11 @@ pub fn run(arguments: &WarmArguments, invocation: &Invocation) -> CommandResult 
                 warm(arguments, prepared, &context, client).await
             }
         };
-        done.map_err(CommandError::Refused)
+        let code = done.map_err(CommandError::Refused)?;
+        if arguments.to_shared {
+            share(client, &Share::default(), arguments.json).await?;
+        }
+        Ok(code)
     })
 }
 

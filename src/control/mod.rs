@@ -16,6 +16,7 @@ mod event;
 mod named;
 mod operation;
 mod reporter;
+mod sharing;
 mod upkeep;
 
 pub use client::{Body, Client, ClientError, Events, empty, post, whole};
@@ -27,6 +28,7 @@ pub use operation::{
     PageRefresh, Refresh, Refreshed, SetLogLevel, ShowConfiguration,
 };
 pub use reporter::{Gone, Reporter, reporter};
+pub use sharing::{Share, SharingEvent};
 pub use upkeep::{
     Amount, Cleared, ClearedSummary, Gc, Listed, Ls, Purge, Purgeable, Purged, Stats, Totals,
     Verified, Verify,

@@ -61,6 +61,9 @@ pub struct Totals {
     pub newest_use: Option<u64>,
     /// Split bundles that were imported in part.
     pub awaited_parts: Vec<AwaitedParts>,
+    /// Files that are yet to be uploaded to the shared store.
+    #[serde(default)]
+    pub shared_store_queue: u64,
 }
 
 /// Lists the files that are known.
@@ -191,6 +194,9 @@ pub struct ClearedSummary {
 pub struct Purge {
     pub what: Purgeable,
     pub dry_run: bool,
+    /// Takes back what the shared store says of these addresses too.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -220,5 +226,8 @@ pub enum Purged {
         bodies: Amount,
         shared: u64,
         skipped: u64,
+        /// Addresses of which the shared store says nothing any more.
+        #[serde(default)]
+        taken_back: u64,
     },
 }

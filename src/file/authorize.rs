@@ -88,7 +88,8 @@ impl Files {
     }
 }
 
-async fn ask(
+/// Asks upstream in this caller's name, and takes none of the bytes.
+pub(super) async fn ask(
     upstream: &Upstream,
     ranges: &Ranges,
     file: FileRef,

@@ -25,6 +25,7 @@ mod ranges;
 mod relay;
 mod relay_end;
 mod request;
+mod shared;
 mod stored;
 mod unhashed;
 mod wheel_ends;
@@ -36,7 +37,9 @@ use std::time::Instant;
 use crate::access::{Access, Authorization, Fingerprint, Permit};
 use crate::registry::{FileRef, MirrorPath, Route, Scope};
 use crate::store::{Cause, Store};
-use crate::upstream::{FileAnswer, Upstream, UpstreamRequest, UpstreamResponse, Validators};
+use crate::upstream::{
+    FileAnswer, SharedStoreError, Upstream, UpstreamRequest, UpstreamResponse, Validators,
+};
 use crate::values::byte_range::ByteRange;
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::single_flight::SingleFlight;
@@ -55,6 +58,7 @@ use metadata::prefetch::Prefetcher;
 use ranges::Ranges;
 use request::{AccessAnswer, NoReply};
 pub use request::{FileReply, FileRequest, FileSource, WantedPart};
+pub use shared::{SharedStoreCounts, SharedStoreReading, UploadEnd};
 use stored::stored;
 use wheel_ends::WheelEnds;
 
@@ -90,6 +94,8 @@ pub struct FilesReading {
     pub wrong_bodies: u64,
     /// Addresses that are blocked because of such bodies.
     pub blocked: u64,
+    /// None without a shared store.
+    pub shared_store: Option<SharedStoreReading>,
 }
 
 /// Rounds of "look again": a blob found damaged, a leader refused. Each has its cause gone the next
@@ -121,6 +127,7 @@ impl Files {
             dependencies,
             Arc::clone(&bad_digests),
             Arc::clone(&generator),
+            Arc::clone(&ranges),
         );
         Arc::new(Self {
             config,
@@ -153,7 +160,38 @@ impl Files {
             ended: counts.endings(),
             wrong_bodies: counts.wrong_bodies(),
             blocked: self.bad_digests.blocked(now),
+            shared_store: self
+                .downloads
+                .shared
+                .as_ref()
+                .map(|shared| shared.reading(now)),
         }
+    }
+
+    /// Begins to upload what waits for the shared store. A command that only works on the folder
+    /// leaves it to the daemon that comes after it.
+    pub fn start_uploads(&self) {
+        if let Some(shared) = &self.downloads.shared {
+            shared.start_uploads();
+        }
+    }
+
+    /// Uploads a file that is here to the shared store, if it is not there.
+    ///
+    /// # Errors
+    /// What kept it from being there.
+    pub async fn share(&self, file: &FileRef) -> Result<UploadEnd, SharedStoreError> {
+        let shared = self.downloads.shared.as_ref();
+        shared.ok_or(SharedStoreError::None)?.upload_now(file).await
+    }
+
+    /// Takes back what the shared store says of an address.
+    ///
+    /// # Errors
+    /// When it may still say it.
+    pub async fn take_back(&self, file: &FileRef) -> Result<(), SharedStoreError> {
+        let shared = self.downloads.shared.as_ref();
+        shared.ok_or(SharedStoreError::None)?.take_back(file).await
     }
 
     /// The same one by one, in no order.
@@ -259,11 +297,21 @@ impl Files {
                     && !self.ranges.none(&request.file.scope)
             }
         };
-        if relays {
+        if relays && !self.comes_shared(&request.file).await {
             self.relay(request, standing, running.as_deref(), now).await
         } else {
             self.read_along(request, standing, suspect, now).await
         }
+    }
+
+    /// Whether the whole file is soon here from the shared store, so that nothing of it need be asked
+    /// of upstream: it would be fetched behind a range in any case.
+    async fn comes_shared(&self, file: &FileRef) -> bool {
+        let Some(shared) = &self.downloads.shared else {
+            return false;
+        };
+        let size = shared.size(file).await;
+        size.is_some_and(|size| size <= self.config.background_fetch_max.0)
     }
 
     /// Reads along with the one download of this address, starting it if need be.
@@ -280,6 +328,7 @@ impl Files {
             DownloadStart::Streaming {
                 partial,
                 validators,
+                verified_first,
             } => {
                 let continuation = Continuation {
                     upstream: Arc::clone(&self.upstream),
@@ -293,7 +342,7 @@ impl Files {
                     .await?;
                 let mut request = request.clone();
                 // After wrong bytes nothing is promised before it is verified.
-                request.needs_length |= suspect;
+                request.needs_length |= suspect || verified_first;
                 let source = FileSource::Partial(partial, Some(handle.with(continuation)));
                 match open(&request, permit, source, CacheStatus::new(outcome)).await {
                     Ok(reply) => Ok(reply),
@@ -420,5 +469,8 @@ async fn open(
 impl Drop for Files {
     fn drop(&mut self) {
         self.prefetcher.close();
+        if let Some(shared) = &self.downloads.shared {
+            shared.close();
+        }
     }
 }

@@ -31,7 +31,7 @@ use crate::airgap::{BodySender, BundleService, CONTENT, Export, Feed, Import, Wr
 use crate::control::{
     About, CONTROL_PATH, Command, ConfigurationInForce, End, FlushAuthorizations,
     FlushedAuthorizations, Gc, Gone, Identity, Line, LogLevelNow, Ls, Purge, Refresh, Reporter,
-    SetLogLevel, ShowConfiguration, Stats, Verify, reporter,
+    SetLogLevel, Share, ShowConfiguration, Stats, Verify, reporter,
 };
 use crate::log::LogLevel;
 use crate::registry::RouteError;
@@ -115,6 +115,7 @@ async fn handle_command(
             call.run(maintenance, work).await
         }
         Refresh::NAME => refresh(services, &head, call).await,
+        Share::NAME => share(services, call).await,
         About::NAME => call.run(access, tell_identity).await,
         ShowConfiguration::NAME => {
             let work = |found: &ConfigurationInForce, _: ShowConfiguration, out: &Reporter<_>| {
@@ -175,6 +176,22 @@ async fn refresh(services: &Services, head: &Parts, call: Call<'_>) -> Result<Re
     )]
     let work = tokio::spawn(correlation::carried(async move {
         end(maintenance.refresh(command, &caller, &out).await)
+    }));
+    let events = EventBody::new(lines, work, call.shutdown);
+    Ok(reply::events(ReplyBody::stream(events)))
+}
+
+/// Uploads to the shared store.
+async fn share(services: &Services, call: Call<'_>) -> Result<Reply, Refusal> {
+    let command: Share = read(call.body).await?;
+    let maintenance = Arc::clone(&services.admin.maintenance);
+    let (out, lines) = reporter();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "ends with the command's answer, or the daemon"
+    )]
+    let work = tokio::spawn(correlation::carried(async move {
+        end(maintenance.share(command, &out).await)
     }));
     let events = EventBody::new(lines, work, call.shutdown);
     Ok(reply::events(ReplyBody::stream(events)))

@@ -11,6 +11,7 @@
 //!   staging/                                what an import has brought, until all of it is known to be right
 //!   sets/<name>                             named sets of files
 //!   awaited/<bundle>                        split bundles of which not all parts have come
+//!   shared-uploads/<sha256 of an address>   files that are yet to be uploaded to the shared store
 //!   learned.json                            what was learned of upstreams
 //!   quarantine/<digest>.<n>                 blobs whose bytes were found wrong
 //! ```
@@ -110,6 +111,15 @@ impl Layout {
     /// The note about a bundle, by its id.
     pub fn awaited_bundle(&self, bundle: &str) -> PathBuf {
         self.awaited().join(bundle)
+    }
+
+    pub fn upload_journal(&self) -> PathBuf {
+        self.root.join("shared-uploads")
+    }
+
+    /// The note about a file, by the digest of its address.
+    pub fn upload_note(&self, address: Digest) -> PathBuf {
+        self.upload_journal().join(address.to_string())
     }
 
     /// What was learned of upstreams.

@@ -43,6 +43,7 @@ mod set_name;
 mod sets;
 mod spool;
 mod staging;
+mod upload_journal;
 
 use std::fs::File;
 use std::io;
@@ -74,6 +75,7 @@ pub use set_name::{SetName, SetNameError};
 pub use sets::Sets;
 pub use spool::{Checked, SealError, Spool, VerifiedSpool};
 pub use staging::{StagedBlob, Staging};
+pub use upload_journal::UploadJournal;
 
 use crate::values::clock;
 use crate::values::digest::Digest;
@@ -93,6 +95,8 @@ pub struct Store {
     pub sets: Sets,
     pub awaited: AwaitedBundles,
     pub learned: Arc<Learned>,
+    /// Files that are yet to be uploaded to the shared store.
+    pub upload_journal: Arc<UploadJournal>,
     folder: Arc<Folder>,
     /// One import at a time.
     staging: Arc<AtomicBool>,
@@ -149,6 +153,7 @@ impl Store {
             sets: Sets::new(Arc::clone(&folder)),
             awaited: AwaitedBundles::read(Arc::clone(&folder)),
             learned: Arc::new(Learned::new(Arc::clone(&folder))),
+            upload_journal: Arc::new(UploadJournal::new(Arc::clone(&folder))),
             folder,
             staging: Arc::default(),
             lock: Mutex::new(lock),

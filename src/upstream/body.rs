@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::counts::{PeerFault, PeerStats};
+use super::shared_store::{ObjectBody, ObjectBodyError};
 use crate::values::clock;
 
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,48 @@ pub enum BodyError {
     Broken(#[from] hyper::Error),
     #[error("upstream's body is larger than {0} bytes")]
     TooLarge(u64),
+    #[error(transparent)]
+    Object(#[from] ObjectBodyError),
+}
+
+/// Where the bytes come from.
+#[derive(Debug)]
+enum BodySource {
+    Network(Incoming),
+    Object(ObjectBody),
+}
+
+impl BodySource {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self {
+            Self::Network(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
+            }
+            Self::Object(body) => match ready!(body.poll_piece(cx)) {
+                Some(Ok(piece)) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+                Some(Err(why)) => Poll::Ready(Some(Err(why.into()))),
+                None => Poll::Ready(None),
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Network(body) => body.is_end_stream(),
+            Self::Object(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Network(body) => body.size_hint(),
+            Self::Object(_) => SizeHint::default(),
+        }
+    }
 }
 
 /// An incoming body with an idle limit.
@@ -33,7 +76,7 @@ pub struct IdleBody {
     /// What was waited for in advance.
     first: Option<Bytes>,
     /// Comes to its end first.
-    inner: Option<Incoming>,
+    inner: Option<BodySource>,
     /// What is here already, and how much has to come before it; no more and no less.
     after: Option<(u64, Bytes)>,
     limit: Duration,
@@ -43,6 +86,15 @@ pub struct IdleBody {
 
 impl IdleBody {
     pub(super) fn new(inner: Incoming, limit: Duration, counts: Arc<PeerStats>) -> Self {
+        Self::of_source(BodySource::Network(inner), limit, counts)
+    }
+
+    /// The bytes of an object of the shared store.
+    pub(super) fn of_object(body: ObjectBody, limit: Duration, counts: Arc<PeerStats>) -> Self {
+        Self::of_source(BodySource::Object(body), limit, counts)
+    }
+
+    fn of_source(inner: BodySource, limit: Duration, counts: Arc<PeerStats>) -> Self {
         Self {
             first: None,
             inner: Some(inner),
@@ -147,7 +199,7 @@ impl Body for IdleBody {
         let Some(inner) = &mut this.inner else {
             return Poll::Ready(this.following().map(Ok));
         };
-        match Pin::new(inner).poll_frame(cx) {
+        match inner.poll_frame(cx) {
             Poll::Ready(None) => Poll::Ready(this.following().map(Ok)),
             Poll::Ready(frame) => {
                 #[expect(
@@ -167,7 +219,7 @@ impl Body for IdleBody {
                     Some(Err(_)) => this.counts.failed(PeerFault::Broken, clock::now()),
                     None => {}
                 }
-                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
+                Poll::Ready(frame)
             }
             Poll::Pending => {
                 ready!(this.timer.as_mut().poll(cx));
@@ -178,7 +230,7 @@ impl Body for IdleBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        let is_over = || self.inner.as_ref().is_none_or(Incoming::is_end_stream);
+        let is_over = || self.inner.as_ref().is_none_or(BodySource::is_end_stream);
         self.first.is_none() && self.after.is_none() && is_over()
     }
 

@@ -22,6 +22,7 @@ use super::peer::Peer;
 use super::redirect::AllowedOrigins;
 use super::request::{FileAnswer, PageAnswer, UpstreamRequest};
 use super::response::PassThrough;
+use super::shared_store::SharedStore;
 use super::upload_body::Outgoing;
 use crate::access::Credential;
 use crate::registry::{Bases, FileRef, MirrorBase, Route, Scope};
@@ -36,6 +37,7 @@ pub struct Upstream {
     index_trial: Option<IndexTrial>,
     offline: bool,
     awaits_parent: bool,
+    shared_store: Option<Arc<SharedStore>>,
     pub(super) check: GitLabCheck,
 }
 
@@ -67,6 +69,7 @@ impl Upstream {
             index_trial: None,
             offline: false,
             awaits_parent: false,
+            shared_store: None,
             check: GitLabCheck::default(),
         })
     }
@@ -109,12 +112,41 @@ impl Upstream {
         self
     }
 
+    /// Files may come from this store of the fleet's.
+    #[must_use]
+    pub fn with_shared_store(self, shared_store: Option<SharedStore>) -> Self {
+        Self {
+            shared_store: shared_store.map(Arc::new),
+            ..self
+        }
+    }
+
+    /// The store that the fleet's larders share; none offline.
+    pub fn shared_store(&self) -> Option<&Arc<SharedStore>> {
+        match &self.shared_store {
+            Some(store) if !self.offline => Some(store),
+            _ => None,
+        }
+    }
+
+    /// The name of an address in the shared store. Mirrors of one name are one source to a fleet.
+    pub fn shared_name(&self, store: &SharedStore, file: &FileRef) -> String {
+        let base = match file.scope.is_mirror() {
+            true => String::new(),
+            false => self.bases().asked().to_string(),
+        };
+        store.fleet_key().name(&base, file)
+    }
+
     /// Goes on counting where others of the same names left off.
     #[must_use]
     pub fn counting(mut self, counts: &PeerCounts) -> Self {
         self.gitlab.count_on(counts);
         for mirror in self.mirrors.values_mut() {
             mirror.count_on(counts);
+        }
+        if let Some(store) = &self.shared_store {
+            store.count_on(counts);
         }
         self
     }
@@ -198,14 +230,18 @@ impl Upstream {
         }
     }
 
-    /// The peers, `gitlab` first and its `object_store` after it: what they were asked, and how
-    /// they stand.
+    /// The peers, `gitlab` first, its `object_store` after it and the `shared_store` last: what they
+    /// were asked, and how they stand.
     pub fn peers(&self) -> impl Iterator<Item = PeerReading> {
         let now = clock::now();
         let gitlab = self.gitlab.readings(now).into_iter();
         let known = self.mirrors.values();
         let known = known.filter(|mirror| mirror.base().index().is_some());
-        gitlab.chain(known.map(move |mirror| mirror.reading(now)))
+        let shared = self.shared_store.iter();
+        let others = known.map(move |mirror| mirror.reading(now));
+        gitlab
+            .chain(others)
+            .chain(shared.map(move |store| store.reading(now)))
     }
 
     /// Whether an index that GitLab points to gives the page of a project.

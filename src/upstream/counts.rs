@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use super::breaker::BreakerCondition;
 use crate::values::histogram::{Histogram, HistogramReading};
 
-/// What is asked for; the words of `Route::word`.
-const KINDS: [&str; 5] = ["index", "page", "file", "metadata", "upload"];
+/// What is asked for: the words of `Route::word`, and of the shared store what an address yielded.
+const KINDS: [&str; 6] = ["index", "page", "file", "metadata", "upload", "address"];
 
 /// How one request to a peer turned out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,7 +211,7 @@ impl PeerStats {
 /// One peer at a moment.
 #[derive(Clone, Debug, Default)]
 pub struct PeerReading {
-    /// `gitlab`, `object_store`, or the name of a mirror, which has no underscore.
+    /// `gitlab`, `object_store`, `shared_store`, or the name of a mirror, which has no underscore.
     pub name: String,
     /// The URL of the parent that is asked for it.
     pub parent: Option<Arc<str>>,

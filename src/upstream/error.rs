@@ -154,7 +154,7 @@ impl UpstreamError {
         let peer = peer.clone();
         match why {
             BodyError::Stalled(limit) => Self::Silent(peer, *limit),
-            BodyError::Broken(_) => Self::Broken(peer),
+            BodyError::Broken(_) | BodyError::Object(_) => Self::Broken(peer),
             BodyError::TooLarge(_) => Self::TooLarge(peer),
         }
     }

@@ -31,6 +31,7 @@ mod redirect;
 mod request;
 mod response;
 mod retry;
+mod shared_store;
 mod throttle;
 mod upload_body;
 
@@ -56,4 +57,8 @@ pub use redirect::{AllowedOrigins, may_follow, may_take};
 pub use request::{FileAnswer, ForwardTarget, Inquiry, PageAnswer, UpstreamRequest, WantedRange};
 pub use response::{ContentRange, PassThrough, UpstreamResponse, Validators};
 pub use retry::retry_after;
+pub use shared_store::{
+    AddressFact, BlobUpload, BucketLocation, FLEET_KEY_BYTES_MIN, FleetKey, SHARED_STORE,
+    SharedStore, SharedStoreConfig, SharedStoreError, SharedStoreSecrets,
+};
 pub use upload_body::Outgoing;

@@ -19,6 +19,8 @@ pub enum Peer {
     Mirror(Scope),
     /// The larder at this URL, asked in place of GitLab and of its mirrors.
     Parent(Arc<str>),
+    /// The bucket that the fleet's larders share.
+    SharedStore,
 }
 
 impl Peer {
@@ -50,6 +52,7 @@ impl Peer {
             Self::GitLab | Self::Store | Self::Parent(_) => "gitlab".to_owned(),
             Self::Mirror(_) if self.is_public_index() => "gitlab".to_owned(),
             Self::Mirror(name) => format!("mirrors.{name}"),
+            Self::SharedStore => "shared_store".to_owned(),
         }
     }
 }
@@ -62,6 +65,7 @@ impl fmt::Display for Peer {
             Self::Mirror(_) if self.is_public_index() => f.write_str("the public index"),
             Self::Mirror(name) => write!(f, "the mirror {name}"),
             Self::Parent(url) => write!(f, "the parent at {url}"),
+            Self::SharedStore => f.write_str("the shared store"),
         }
     }
 }

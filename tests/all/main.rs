@@ -138,6 +138,15 @@ mod packaging {
     mod wheel;
 }
 
+/// The bucket that a fleet shares.
+mod shared_store {
+    mod configured;
+    mod fleet;
+    mod installs;
+    mod store_faults;
+    mod upload_queue;
+}
+
 /// Connections, requests, and the life of the daemon.
 mod server {
     mod canonical_requests;

@@ -57,6 +57,7 @@ pub mod client;
 pub mod corpus;
 pub mod debian;
 pub mod docker_host;
+pub mod faulty_relay;
 pub mod gitlab;
 pub mod guide;
 pub mod held_port;
@@ -75,6 +76,7 @@ pub mod public_index;
 pub mod python;
 pub mod relay;
 pub mod reply;
+pub mod s3_engine;
 pub mod store_listing;
 pub mod terminal;
 pub mod tls;
@@ -86,6 +88,7 @@ pub use self::activated::Activated;
 pub use self::authority::{Authority, Pair};
 pub use self::client::{Client, Exchange, Wire};
 pub use self::docker_host::DockerHost;
+pub use self::faulty_relay::{FaultyRelay, RelayFault};
 pub use self::gitlab::{
     BASIC_CHALLENGE, GitLab, NewFile, Place, Registry, Role, Settings, Storage, Token, TokenKind,
     TokenState, Universe, Upload, UploadKeeping, UploadLimit, Visibility, path, token,
@@ -103,6 +106,7 @@ pub use self::public_index::{
 };
 pub use self::python::{Outcome, Workbench};
 pub use self::reply::{Ending, Reply};
+pub use self::s3_engine::{ENGINES, Engine, Fleet, SharedBucket};
 pub use self::store_listing::StoreListing;
 pub use self::terminal::Terminal;
 pub use self::tls::TlsClient;

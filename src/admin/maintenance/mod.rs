@@ -12,6 +12,7 @@ mod ls;
 mod purge;
 mod refresh;
 mod selection;
+mod share;
 mod stats;
 mod verify;
 
@@ -22,8 +23,10 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::access::Caller;
 use crate::control::{
-    Cleared, Gc, Listed, Ls, Purge, Purged, Refresh, Refreshed, Reporter, Totals, Verified,
+    Cleared, Gc, Listed, Ls, Purge, Purged, Refresh, Refreshed, Reporter, Share, SharingEvent,
+    Totals, Verified,
 };
+use crate::file::Files;
 use crate::index::Pages;
 use crate::store::{Store, StoreError};
 use crate::values::correlation;
@@ -34,6 +37,7 @@ pub use error::MaintenanceError;
 pub struct Maintenance {
     store: Arc<Store>,
     pages: Arc<Pages>,
+    files: Arc<Files>,
     /// What takes something away does so one after another: each judges by what it has seen.
     taking: Arc<Mutex<()>>,
     /// Has the services made anew by what is learned now; returns when it is done.
@@ -46,12 +50,14 @@ impl Maintenance {
     pub fn new(
         store: Arc<Store>,
         pages: Arc<Pages>,
+        files: Arc<Files>,
         taking: Arc<Mutex<()>>,
         remake: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
         Self {
             store,
             pages,
+            files,
             taking,
             remake,
         }
@@ -113,7 +119,7 @@ impl Maintenance {
     pub fn purge(&self, command: &Purge, out: &Reporter<Purged>) -> Result<(), MaintenanceError> {
         let _turn = self.turn();
         let learned = self.store.learned.facts();
-        let purged = purge::run(&self.store, command, out);
+        let purged = purge::run(&self.store, &self.files, command, out);
         if !command.dry_run {
             self.pages.forget();
         }
@@ -139,6 +145,22 @@ impl Maintenance {
         let look = correlation::spawn_blocking(move || refresh::pages(&store, &pages, &command));
         let wanted = look.await.map_err(|_| StoreError::Interrupted)??;
         refresh::run(&self.pages, wanted, caller, out).await
+    }
+
+    /// Uploads files that are held to the shared store.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, there is no shared store, it does not take them, or the
+    /// command names nothing that could be.
+    pub async fn share(
+        &self,
+        command: Share,
+        out: &Reporter<SharingEvent>,
+    ) -> Result<(), MaintenanceError> {
+        let store = Arc::clone(&self.store);
+        let look = correlation::spawn_blocking(move || share::files(&store, &command));
+        let wanted = look.await.map_err(|_| StoreError::Interrupted)??;
+        share::run(&self.files, wanted, out).await
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {

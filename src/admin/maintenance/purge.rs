@@ -6,16 +6,20 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use tokio::runtime::Handle;
+
 use super::error::MaintenanceError;
 use super::selection::Selection;
 use crate::control::{Amount, Purge, Purgeable, Purged, Reporter};
-use crate::registry::Scope;
+use crate::file::Files;
+use crate::registry::{FileRef, Scope};
 use crate::store::{IndexLine, IndexSubject, Removal, Store, WheelMark};
 use crate::upstream::PUBLIC_INDEX;
 use crate::values::digest::Digest;
 
 pub(super) fn run(
     store: &Store,
+    files: &Files,
     command: &Purge,
     out: &Reporter<Purged>,
 ) -> Result<(), MaintenanceError> {
@@ -28,6 +32,8 @@ pub(super) fn run(
         target,
         dry_run: command.dry_run,
         out,
+        addresses: Vec::new(),
+        shared_files: if command.shared { Some(files) } else { None },
         lines: 0,
         taken: HashSet::new(),
         wheels: HashSet::new(),
@@ -41,6 +47,10 @@ struct PurgeRun<'a> {
     target: Selection,
     dry_run: bool,
     out: &'a Reporter<Purged>,
+    /// The shared store, if what it says is taken back too.
+    shared_files: Option<&'a Files>,
+    /// Of files whose lines were removed.
+    addresses: Vec<FileRef>,
     /// Index lines that were removed.
     lines: u64,
     /// Bodies to which a removed line led.
@@ -60,6 +70,7 @@ impl PurgeRun<'_> {
         self.drop_lines()?;
         // A second look: the wheels are known now.
         self.drop_metadata()?;
+        let taken_back = self.take_back()?;
         let shared: HashSet<Digest> = self.taken.intersection(&self.others).copied().collect();
         let mut bodies = Amount::default();
         let mut skipped = 0;
@@ -89,6 +100,7 @@ impl PurgeRun<'_> {
             bodies,
             shared: shared.len() as u64,
             skipped,
+            taken_back,
         })?)
     }
 
@@ -116,6 +128,21 @@ impl PurgeRun<'_> {
         Ok(())
     }
 
+    /// Has the shared store say nothing of these addresses any more; says of how many.
+    fn take_back(&self) -> Result<u64, MaintenanceError> {
+        let Some(files) = self.shared_files else {
+            return Ok(0);
+        };
+        for file in &self.addresses {
+            if self.dry_run {
+                continue;
+            }
+            let taken = Handle::current().block_on(files.take_back(file));
+            taken.map_err(|why| MaintenanceError::Command(why.to_string()))?;
+        }
+        Ok(self.addresses.len() as u64)
+    }
+
     fn drop_lines(&mut self) -> Result<(), MaintenanceError> {
         self.store.every_line::<MaintenanceError>(|index| {
             for line in &index.lines {
@@ -124,6 +151,7 @@ impl PurgeRun<'_> {
                 }
                 if let IndexSubject::File { file, .. } = &line.subject {
                     self.wheels.insert(WheelMark::of(file));
+                    self.addresses.push(file.clone());
                 }
                 self.taken.insert(line.digest);
                 self.drop_line(line)?;

@@ -14,6 +14,7 @@ use prometheus_client::registry::Unit;
 use super::process::ProcessReading;
 use crate::admin::health::{Health, REASONS};
 use crate::admin::readings::Readings;
+use crate::file::SharedStoreReading;
 use crate::index::GivenPages;
 use crate::store::StoreReading;
 use crate::upstream::{BreakerState, PeerReading};
@@ -94,6 +95,7 @@ impl Collector for Looked {
         links_past(&all.past, &mut families)?;
         peers(&all.peers, &mut families)?;
         files(all, &mut families)?;
+        shared_store(all.files.shared_store.as_ref(), &mut families)?;
         store(all, &mut families)?;
         callers(all, &mut families)?;
         certificate(all, &mut families)
@@ -283,6 +285,44 @@ fn files(all: &Readings, families: &mut Families<'_>) -> fmt::Result {
         "Wheels whose metadata is to be prefetched",
         None,
         all.prefetch_queue,
+    )
+}
+
+/// Without a shared store there is nothing to tell of.
+fn shared_store(read: Option<&SharedStoreReading>, families: &mut Families<'_>) -> fmt::Result {
+    let lookups = read.iter().flat_map(|read| &read.lookups);
+    families.counters(
+        (
+            "shared_store_lookups",
+            "Cold files looked up in the shared store, by result",
+            None,
+        ),
+        lookups.map(|(how, count)| (vec![("result", *how)], *count)),
+    )?;
+    let uploads = read.iter().flat_map(|read| &read.uploads);
+    families.counters(
+        (
+            "shared_store_uploads",
+            "Files that were to be uploaded to the shared store, by result",
+            None,
+        ),
+        uploads.map(|(how, count)| (vec![("result", *how)], *count)),
+    )?;
+    families.counters(
+        (
+            "shared_store_uploaded",
+            "Bytes uploaded to the shared store",
+            Some(Unit::Bytes),
+        ),
+        read.iter().map(|read| (Labels::new(), read.uploaded_bytes)),
+    )?;
+    families.gauges(
+        (
+            "shared_store_queue",
+            "Files that wait to be uploaded to the shared store",
+            None,
+        ),
+        read.iter().map(|read| (Labels::new(), read.queue as f64)),
     )
 }
 

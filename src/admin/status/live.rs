@@ -108,6 +108,9 @@ pub(super) fn upstreams(report: &Report) -> Markup {
         section #upstreams data-live aria-labelledby="upstreams-title" {
             h2 #upstreams-title { "Upstreams" }
             ul.plain { @for upstream in &report.upstreams { (one_upstream(upstream)) } }
+            @if let Some(shared_store) = &report.shared_store {
+                p.told { (shared_store.sentence) "." }
+            }
         }
     }
 }

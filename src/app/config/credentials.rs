@@ -93,7 +93,13 @@ mod tests {
             ["offline_users", "offline_tokens", "certificate", "key"].map(secret),
             [1; 4]
         );
-        assert_eq!(named, 12);
+        let of_shared_store = [
+            "access_key_id_file",
+            "secret_access_key_file",
+            "fleet_key_file",
+        ];
+        assert_eq!(of_shared_store.map(secret), [1; 3]);
+        assert_eq!(named, 15);
         // A key that is added with such a name is to be added above.
         let all = shown.matches("_file\":\"\"").count() + shown.matches("_key\":\"\"").count();
         assert_eq!(all, shown.matches("\"ca_file\":\"\"").count());

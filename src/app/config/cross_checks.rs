@@ -25,6 +25,9 @@ impl Config {
                 faults.push((format!("mirrors.{name}{key}"), why));
             }
         }
+        for (key, why) in self.shared_store.faults() {
+            faults.push((format!("shared_store.{key}"), why));
+        }
         let mut fault = |key: &str, why: String| faults.push((key.to_owned(), why));
         if let Err(why) = PrivateNames::parse(&self.private_packages) {
             fault("private_packages", why.to_string());

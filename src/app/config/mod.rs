@@ -44,7 +44,7 @@ use crate::index::IndexConfig;
 use crate::log::LogConfig;
 use crate::registry::Base;
 use crate::server::{Addresses, ListenAddress, ServerLimits, SocketMode, TlsConfig};
-use crate::upstream::{Forward, GitLabConfig, MirrorConfig};
+use crate::upstream::{Forward, GitLabConfig, MirrorConfig, SharedStoreConfig};
 use crate::values::quantity::Size;
 
 /// The cache folder of the package's unit (`CacheDirectory=larder`).
@@ -80,6 +80,7 @@ pub struct Config {
     pub index: IndexConfig,
     pub files: FilesConfig,
     pub metadata: MetadataConfig,
+    pub shared_store: SharedStoreConfig,
     pub auth: AuthConfig,
     pub import: ImportConfig,
     pub tls: TlsConfig,
@@ -107,6 +108,7 @@ impl Default for Config {
             index: IndexConfig::default(),
             files: FilesConfig::default(),
             metadata: MetadataConfig::default(),
+            shared_store: SharedStoreConfig::default(),
             auth: AuthConfig::default(),
             import: ImportConfig::default(),
             tls: TlsConfig::default(),
@@ -181,6 +183,7 @@ impl Config {
         let Self {
             gitlab,
             mirrors,
+            shared_store,
             auth,
             tls,
             ..
@@ -190,6 +193,9 @@ impl Config {
             &mut gitlab.client_certificate,
             &mut gitlab.client_key,
             &mut gitlab.proxy_credential_file,
+            &mut shared_store.access_key_id_file,
+            &mut shared_store.secret_access_key_file,
+            &mut shared_store.fleet_key_file,
             &mut auth.offline_users,
             &mut auth.offline_tokens,
             &mut tls.certificate,

@@ -42,7 +42,7 @@ pub struct Prober {
 
 impl Prober {
     /// Looks whether there is a way, and says so; without one nothing more is asked.
-    async fn reach(
+    pub async fn reach(
         &self,
         url: &Url,
         way: &Transport,

@@ -51,6 +51,14 @@ pub fn apply(
     if let Route::Page(page) = route {
         page_rules(explanation, page, format, context);
     }
+    let is_file = matches!(route, Route::File(_) | Route::Mirrored(_));
+    if is_file && !context.offline && context.shared_store.is_set() {
+        explanation.rule(format!(
+            "shared_store.url = \"{}\": once the right to it is settled, a file that is not here comes \
+             from there, if another larder of the fleet had it",
+            context.shared_store.url
+        ));
+    }
     if matches!(route, Route::Metadata(_)) || explanation.route == "metadata" {
         let generate = context.metadata.generate;
         let made = if generate { "is made" } else { "is not made" };

@@ -9,6 +9,7 @@ pub mod continuation;
 pub mod counts;
 pub mod progress;
 pub mod pump;
+mod shared_answer;
 pub mod tail;
 pub mod tail_first;
 mod task;
@@ -30,6 +31,8 @@ use super::bad_digests::BadDigests;
 use super::config::FilesConfig;
 use super::error::FileError;
 use super::metadata::generator::MetadataGenerator;
+use super::ranges::Ranges;
+use super::shared::{SharedFiles, SharedStoreCounts};
 use crate::access::{Access, Caller};
 use crate::registry::{FileRef, Route};
 use crate::store::{PartialFile, Store};
@@ -43,6 +46,8 @@ pub enum DownloadStart {
     Streaming {
         partial: Arc<PartialFile>,
         validators: Validators,
+        /// No byte is given before all of them are known to be right.
+        verified_first: bool,
     },
     /// The file was stored between a caller's look into the store and the start of this download:
     /// nothing is to be fetched.
@@ -99,6 +104,7 @@ impl Download {
             Some(DownloadStart::Streaming {
                 partial,
                 validators,
+                ..
             }) if partial.is_sealed() => Some((Arc::clone(partial), validators.clone())),
             _ => None,
         }
@@ -183,6 +189,7 @@ pub struct FileDependencies {
     /// requests.
     pub running: Arc<RunningDownloads>,
     pub counts: Arc<DownloadCounts>,
+    pub shared_store_counts: Arc<SharedStoreCounts>,
 }
 
 pub struct Downloads {
@@ -198,6 +205,9 @@ pub struct Downloads {
     running: Arc<RunningDownloads>,
     slots: Semaphore,
     pub counts: Arc<DownloadCounts>,
+    /// Asked before upstream is, if there is one.
+    pub shared: Option<Arc<SharedFiles>>,
+    ranges: Arc<Ranges>,
 }
 
 impl Downloads {
@@ -206,8 +216,16 @@ impl Downloads {
         dependencies: FileDependencies,
         bad_digests: Arc<BadDigests>,
         generator: Arc<MetadataGenerator>,
+        ranges: Arc<Ranges>,
     ) -> Arc<Self> {
+        let shared = SharedFiles::new(
+            &dependencies.upstream,
+            &dependencies.store,
+            &dependencies.shared_store_counts,
+        );
         Arc::new(Self {
+            shared,
+            ranges,
             slots: Semaphore::new(config.max_downloads.clamp(1, Semaphore::MAX_PERMITS)),
             config,
             upstream: dependencies.upstream,

@@ -12,9 +12,11 @@ use tokio::time::timeout;
 
 use super::counts::DownloadEnd;
 use super::pump::{BodyEnd, make_room, pump};
+use super::shared_answer::SharedAnswer;
 use super::{DownloadStart, DownloadTask, Handover};
 use crate::file::error::FileError;
 use crate::file::metadata::generator::{VerifiedWheel, log_failure};
+use crate::file::shared::LookupEnd;
 use crate::file::stored::is_stored;
 use crate::store::{CatalogEntry, Cause, Checked, Reservation, Spool, StoreError, VerifiedSpool};
 use crate::upstream::{FileAnswer, UpstreamRequest, UpstreamResponse, Validators, WantedRange};
@@ -27,6 +29,16 @@ struct Attempt {
     validators: Validators,
     resumed: bool,
     refetched: bool,
+    origin: BodyOrigin,
+}
+
+/// Where the bytes that are written come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BodyOrigin {
+    Upstream,
+    SharedStore,
+    /// The shared store's beginning, and upstream's rest.
+    Both,
 }
 
 impl Drop for DownloadTask {
@@ -56,7 +68,7 @@ impl DownloadTask {
     }
 
     /// Says how it ended. Out of the table first: a request that comes from here on starts anew.
-    fn end(&self, start: DownloadStart) {
+    pub fn end(&self, start: DownloadStart) {
         self.downloads.retire(&self.file, &self.download);
         self.tell(start);
     }
@@ -87,8 +99,17 @@ impl DownloadTask {
             return self.tell(DownloadStart::Stored);
         }
         let fresh_connection = downloads.bad_digests.is_suspect(&self.file, now);
+        if !fresh_connection {
+            match self.ask_shared_store().await {
+                SharedAnswer::Body(answer) => {
+                    return self.finish(*answer, BodyOrigin::SharedStore).await;
+                }
+                SharedAnswer::Over => return,
+                SharedAnswer::Nothing => {}
+            }
+        }
         if let Some(answer) = self.start(fresh_connection).await {
-            self.finish(answer).await;
+            self.finish(answer, BodyOrigin::Upstream).await;
         }
     }
 
@@ -117,12 +138,13 @@ impl DownloadTask {
     }
 
     /// Writes the body down, and what mends it, until the file is stored or given up.
-    async fn finish(&self, first: UpstreamResponse) {
+    async fn finish(&self, first: UpstreamResponse, origin: BodyOrigin) {
         let mut attempt = Attempt {
             size: first.length(),
             validators: Validators::of(&first.headers),
             resumed: false,
             refetched: false,
+            origin,
         };
         let (mut spool, mut reservation) = match make_room(&self.downloads.store, attempt.size)
             .await
@@ -131,13 +153,14 @@ impl DownloadTask {
             Err(why) => {
                 self.downloads.counts.ended(DownloadEnd::Unstorable);
                 tracing::warn!(error = %why, "the store cannot take a file: it is proxied uncached");
-                return self.end(DownloadStart::Unstorable(Handover::new(first)));
+                return self.hand_over(first, origin).await;
             }
         };
         spool.announce(attempt.size);
         self.tell(DownloadStart::Streaming {
             partial: Arc::clone(spool.partial()),
             validators: attempt.validators.clone(),
+            verified_first: self.is_verified_first(&attempt),
         });
         let mut answer = first;
         let cause = loop {
@@ -151,7 +174,7 @@ impl DownloadTask {
             let wrong = match end {
                 BodyEnd::Complete => match self.check(spool).await {
                     Some(Checked::Whole(whole)) => {
-                        return self.seal(whole, reservation, &attempt.validators).await;
+                        return self.seal(whole, reservation, &attempt).await;
                     }
                     Some(Checked::Wrong(back, cause)) => {
                         spool = back;
@@ -171,6 +194,17 @@ impl DownloadTask {
         tracing::warn!(file = %self.route, error = %cause, "a download failed");
         self.downloads.retire(&self.file, &self.download);
         spool.fail(cause);
+    }
+
+    /// Gives the first caller upstream's own answer, which nothing here can keep.
+    async fn hand_over(&self, first: UpstreamResponse, origin: BodyOrigin) {
+        let answer = match origin {
+            BodyOrigin::Upstream => Some(first),
+            BodyOrigin::SharedStore | BodyOrigin::Both => self.start(false).await,
+        };
+        if let Some(answer) = answer {
+            self.end(DownloadStart::Unstorable(Handover::new(answer)));
+        }
     }
 
     async fn pump(
@@ -207,7 +241,16 @@ impl DownloadTask {
             .ok()
     }
 
-    /// Asks again after a body that broke off or was wrong: after either once.
+    fn is_verified_first(&self, attempt: &Attempt) -> bool {
+        let Some(shared) = &self.downloads.shared else {
+            return false;
+        };
+        let is_small = attempt.size.is_some_and(|size| shared.verifies_first(size));
+        attempt.origin == BodyOrigin::SharedStore && is_small
+    }
+
+    /// Asks again after a body that broke off or was wrong: after either once. Of what the shared
+    /// store sent upstream is not to blame.
     async fn retry(
         &self,
         wrong: Cause,
@@ -215,6 +258,22 @@ impl DownloadTask {
         attempt: &mut Attempt,
     ) -> Option<UpstreamResponse> {
         match wrong {
+            Cause::Upstream | Cause::Short | Cause::Stalled
+                if attempt.origin == BodyOrigin::SharedStore =>
+            {
+                attempt.origin = BodyOrigin::Both;
+                self.note_shared(LookupEnd::Broken);
+                self.resume(spool.written(), attempt).await
+            }
+            Cause::WrongDigest | Cause::Coded | Cause::Long
+                if attempt.origin != BodyOrigin::Upstream =>
+            {
+                attempt.origin = BodyOrigin::Upstream;
+                if let Some(shared) = &self.downloads.shared {
+                    shared.was_wrong(self.file.digest);
+                }
+                self.start_over(spool, attempt).await
+            }
             Cause::Upstream | Cause::Short | Cause::Stalled if !attempt.resumed => {
                 attempt.resumed = true;
                 self.resume(spool.written(), attempt).await
@@ -222,27 +281,49 @@ impl DownloadTask {
             Cause::WrongDigest | Cause::Coded | Cause::Long => {
                 self.downloads.bad_digests.record(&self.file, clock::now());
                 tracing::error!(file = %self.route, cause = %wrong, "checksum mismatch: upstream sent other bytes than the address names");
-                let unseen = !attempt.refetched && spool.start_over().unwrap_or(false);
+                let again = !attempt.refetched;
                 attempt.refetched = true;
-                if !unseen {
+                if !again {
                     return None;
                 }
-                let answer = self.refetch().await?;
-                attempt.validators = Validators::of(&answer.headers);
-                attempt.size = answer.length();
-                spool.announce(attempt.size);
-                Some(answer)
+                self.start_over(spool, attempt).await
             }
             _ => None,
+        }
+    }
+
+    /// Asks upstream for the whole, unless a client has seen a byte of what was wrong.
+    async fn start_over(
+        &self,
+        spool: &mut Spool,
+        attempt: &mut Attempt,
+    ) -> Option<UpstreamResponse> {
+        if !spool.start_over().unwrap_or(false) {
+            return None;
+        }
+        let answer = self.refetch().await?;
+        attempt.validators = Validators::of(&answer.headers);
+        attempt.size = answer.length();
+        spool.announce(attempt.size);
+        Some(answer)
+    }
+
+    fn note_shared(&self, how: LookupEnd) {
+        if let Some(shared) = &self.downloads.shared {
+            shared.ended(how);
         }
     }
 
     /// Asks for what is missing after a break, with a validator so that two bodies are never
     /// spliced.
     async fn resume(&self, written: u64, attempt: &Attempt) -> Option<UpstreamResponse> {
-        let if_range = Some(attempt.validators.for_resume()?.clone());
+        let if_range = attempt.validators.for_resume().cloned();
+        // Without one, what the shared store began is compared with the whole.
+        if if_range.is_none() && attempt.origin == BodyOrigin::Upstream {
+            return None;
+        }
         let mut ask = self.ask(true);
-        if written > 0 {
+        if written > 0 && if_range.is_some() {
             let range = ByteRange::From {
                 first: written,
                 last: None,
@@ -274,9 +355,9 @@ impl DownloadTask {
 
     /// Makes the file lasting: blob first, then the address, so that no address ever names bytes
     /// that are not there.
-    async fn seal(&self, whole: VerifiedSpool, reservation: Reservation, validators: &Validators) {
+    async fn seal(&self, whole: VerifiedSpool, reservation: Reservation, attempt: &Attempt) {
         self.downloads.bad_digests.clear(&self.file);
-        let (etag, last_modified) = validators.to_text();
+        let (etag, last_modified) = attempt.validators.to_text();
         let entry = CatalogEntry {
             size: whole.size(),
             etag,
@@ -286,17 +367,37 @@ impl DownloadTask {
         let file = self.file.clone();
         let generator = Arc::clone(&self.downloads.generator);
         let generates = generator.config.generate && file.filename.is_wheel();
+        // What came from the shared store is there.
+        let shared = match attempt.origin {
+            BodyOrigin::Upstream => self.downloads.shared.clone(),
+            BodyOrigin::SharedStore | BodyOrigin::Both => None,
+        };
         let seal = move || {
             let wheel = VerifiedWheel {
                 file: Arc::clone(whole.file()),
                 size: whole.size(),
             };
-            let record = || store.catalog.record(&file, entry);
-            whole.seal(&store.blobs, reservation, record)?;
+            let mut noted = false;
+            let record = || {
+                noted = shared.as_ref().is_some_and(|shared| shared.note(&file));
+                store.catalog.record(&file, entry)
+            };
+            let kept = whole.seal(&store.blobs, reservation, record);
+            let noted = if noted { shared } else { None };
+            if let Err(why) = kept {
+                if let Some(shared) = noted {
+                    shared.give_up(&file);
+                }
+                return Err(why);
+            }
             // The readers have everything by now; what fails here is tried again when the metadata
             // is asked for.
             if generates && let Err(why) = generator.generate(&file, &wheel) {
                 log_failure(&file, &why);
+            }
+            // With the metadata.
+            if let Some(shared) = noted {
+                shared.upload(&file);
             }
             Ok(())
         };
@@ -305,6 +406,9 @@ impl DownloadTask {
             Ok(Ok(())) => DownloadEnd::Completed,
             Ok(Err(_)) | Err(_) => DownloadEnd::Unstorable,
         };
+        if attempt.origin == BodyOrigin::SharedStore {
+            self.note_shared(LookupEnd::Hit);
+        }
         self.downloads.counts.ended(end);
         if let Ok(Err(why)) = sealed {
             tracing::error!(file = %self.route, error = %why, "a download could not be stored");

@@ -148,6 +148,21 @@ impl MetadataGenerator {
         }
     }
 
+    /// Keeps what another larder made of the verified wheel.
+    pub async fn of_fleet(&self, file: &FileRef, metadata: Bytes) -> Option<Digest> {
+        let store = Arc::clone(&self.store);
+        let mark = WheelMark::of(file);
+        // Its word and no more, until the wheel is here.
+        let keep = move || store.keep_metadata(mark, &metadata, MetadataOrigin::Read, clock::now());
+        match correlation::spawn_blocking(keep).await.ok()? {
+            Ok(digest) => Some(digest),
+            Err(why) => {
+                tracing::warn!(wheel = %file.filename, error = %why, "a wheel's metadata came from the shared store and cannot be kept");
+                None
+            }
+        }
+    }
+
     /// Whether what is made could be kept just now.
     pub fn can_keep(&self, now: Instant) -> bool {
         !self.store.is_backing_off(now)

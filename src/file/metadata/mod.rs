@@ -29,7 +29,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use self::generator::MetadataOutcome;
 use self::remote::RemoteError;
-use self::wheel::{metadata_of, verified};
+use self::wheel::{metadata_of, shared_metadata, verified};
 use super::Files;
 use super::download::tail_first::TailFirst;
 use super::error::FileError;
@@ -284,6 +284,9 @@ impl Files {
         caller: &Caller,
         advertised: bool,
     ) -> MetadataOutcome {
+        if let Some(digest) = shared_metadata(&self.downloads, file).await {
+            return MetadataOutcome::Generated(digest);
+        }
         let fetched_max = self.config.background_fetch_max.0;
         let whole_max = match self.generator.can_keep(clock::now()) {
             true if advertised => Some(0),

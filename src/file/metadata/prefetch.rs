@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use super::generator::MetadataOutcome;
 use super::remote::RemoteError;
-use super::wheel::{metadata_of, stored_wheel};
+use super::wheel::{metadata_of, shared_metadata, stored_wheel};
 use crate::access::{Caller, Fingerprint};
 use crate::file::download::Downloads;
 use crate::file::download::tail_first::TailFirst;
@@ -189,6 +189,9 @@ impl Prefetcher {
         }
         tokio::time::sleep(self.pause(clock::now())).await;
         if slot.is_taken() || !generator.can_keep(clock::now()) {
+            return;
+        }
+        if shared_metadata(&self.downloads, wheel).await.is_some() {
             return;
         }
         // A download makes it when it completes.

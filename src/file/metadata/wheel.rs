@@ -14,6 +14,7 @@ use crate::file::stored::stored;
 use crate::registry::FileRef;
 use crate::store::Cause;
 use crate::values::clock;
+use crate::values::digest::Digest;
 
 /// The metadata of the wheel that is being downloaded, for the caller in whose name it is (`leads`)
 /// or for another.
@@ -43,6 +44,14 @@ pub async fn metadata_of(
         Some(digest) => MetadataOutcome::Generated(digest),
         None => MetadataOutcome::Nothing,
     }
+}
+
+/// What another larder of the fleet made of the wheel at this address, kept here.
+pub async fn shared_metadata(downloads: &Downloads, file: &FileRef) -> Option<Digest> {
+    let shared = downloads.shared.as_ref()?;
+    let bytes_max = downloads.generator.config.size.bytes();
+    let metadata = shared.metadata(file, bytes_max).await?;
+    downloads.generator.of_fleet(file, metadata).await
 }
 
 /// The wheel, if this address is known to yield it and it is here.

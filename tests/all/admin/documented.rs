@@ -20,8 +20,8 @@ use crate::store::maintenance::{blob_path, body_of_a_page};
 use crate::support::larder::binary;
 use crate::support::openmetrics::{OPENMETRICS, Sample, samples};
 use crate::support::{
-    Act, Artifact, Client, Distribution, FOR_EVER, GitLab, HeldPort, Kind, Larder, PublicIndex,
-    Site, Storage, StoreListing, path, token,
+    Act, Artifact, Client, Distribution, Engine, FOR_EVER, FaultyRelay, Fleet, GitLab, HeldPort,
+    Kind, Larder, PublicIndex, RelayFault, Site, Storage, StoreListing, path, token,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -56,6 +56,7 @@ const SCENARIOS: &[Scenario] = &[
     EMPTIED,
     LINKS_PAST,
     NO_PARENT,
+    SHARED_STORE,
 ];
 
 /// Plays a scenario; it looks at larder as often as it likes, and all looks together must show what
@@ -457,6 +458,47 @@ const NO_PARENT: Scenario = Scenario {
         look(&larder.client());
     },
 };
+
+const SHARED_STORE: Scenario = Scenario {
+    shows: &[
+        "larder_shared_store_lookups_total",
+        "larder_shared_store_uploads_total",
+        "larder_shared_store_uploaded_bytes_total",
+        "larder_shared_store_queue",
+        "larder_degraded{reason=\"shared_store_unusable\"}",
+    ],
+    play: |look| {
+        let gitlab = GitLab::start();
+        let fleet = Fleet::new(Engine::SeaweedFs);
+        let relay = FaultyRelay::start(fleet.bucket.address);
+        let member = fleet.member_with(Larder::builder(&gitlab), Some(relay.address()), "");
+        let larder = member.start();
+        let first = published(&gitlab, "first", 20_000);
+        reader(&larder)
+            .get(&path::project_file(42, &first))
+            .expect(200);
+        eventually("it is uploaded", || {
+            larder.metric("larder_shared_store_uploads_total{result=\"completed\"}") == Some(1.0)
+        });
+        relay.fails(RelayFault::Answers {
+            status: "404 Not Found",
+            body: "<Error><Code>NoSuchBucket</Code></Error>",
+        });
+        let second = published(&gitlab, "second", 20_000);
+        reader(&larder)
+            .get(&path::project_file(42, &second))
+            .expect(200);
+        eventually("an upload waits", || {
+            larder.metric("larder_shared_store_queue") == Some(1.0)
+        });
+        look(&larder.client());
+    },
+};
+
+#[test]
+fn a_shared_store_that_is_of_no_use_is_said() {
+    shows(&SHARED_STORE);
+}
 
 #[test]
 fn a_parent_that_was_never_met_is_said() {

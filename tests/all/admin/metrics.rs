@@ -29,8 +29,14 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
     BTreeMap::from([
         ("route", routes),
         ("cache", outcomes),
-        ("upstream", vec!["gitlab", "object_store", "mirror-of-test"]),
-        ("kind", vec!["index", "page", "file", "metadata", "upload"]),
+        (
+            "upstream",
+            vec!["gitlab", "object_store", "mirror-of-test", "shared_store"],
+        ),
+        (
+            "kind",
+            vec!["index", "page", "file", "metadata", "upload", "address"],
+        ),
         (
             "result",
             vec![
@@ -50,6 +56,15 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "checksum_mismatch",
                 "broken",
                 "aborted",
+                // Of lookups in the shared store, and of uploads to it.
+                "hit",
+                "miss",
+                "wrong",
+                "error",
+                "skipped",
+                "present",
+                "lost",
+                "dropped",
             ],
         ),
         (
@@ -66,6 +81,7 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "upstream_circuit_open",
                 "credential_refused",
                 "parent_unusable",
+                "shared_store_unusable",
                 "store_full",
                 "disk_full",
                 "read_only",

@@ -48,6 +48,16 @@ pub fn eventually(what: &str, so: impl Fn() -> bool) {
     }
 }
 
+/// The same for what another program does: panics after a minute.
+#[track_caller]
+pub fn patiently(what: &str, so: impl Fn() -> bool) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while !so() {
+        assert!(Instant::now() < until, "not within a minute: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Blocks until the disk has what the clients have had already: the last byte does not wait for it.
 #[track_caller]
 pub fn kept(larder: &Larder, file: &Artifact) {

@@ -66,6 +66,7 @@ impl Ahead {
             store: Arc::clone(&store),
             running: Arc::default(),
             counts,
+            shared_store_counts: Arc::default(),
         };
         let files = Files::new(FilesConfig::default(), config, HashSet::new(), parts);
         Self {

@@ -1,0 +1,243 @@
+//! The files that are yet to be uploaded, behind everything that clients wait for.
+//!
+//! Bounded; what is in it is noted on the disk, so that a restart goes on with it. A store that
+//! cannot be reached keeps its files waiting; a file that it refuses as it is is given up and named.
+//! Must not know how a file is uploaded.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::counts::{SharedStoreCounts, UploadEnd};
+use super::distrusted::Distrusted;
+use super::upload::Uploader;
+use crate::registry::FileRef;
+use crate::store::{Store, UploadJournal};
+use crate::upstream::{SharedStore, SharedStoreError, Upstream};
+use crate::values::correlation;
+use crate::values::shutdown::Shutdown;
+
+/// Between two tries of a file while the shared store is of no use: at first, and at last.
+const PAUSE_FIRST: Duration = Duration::from_secs(1);
+const PAUSE_LAST: Duration = Duration::from_secs(30);
+
+/// So often a file that the shared store refused as it is is tried.
+const TRIES_MAX: u32 = 3;
+
+pub struct UploadQueue {
+    pub uploader: Uploader,
+    journal: Arc<UploadJournal>,
+    waiting: Mutex<VecDeque<Waiting>>,
+    /// Waiting, or being uploaded.
+    length: AtomicUsize,
+    came: Notify,
+    closing: Shutdown,
+    /// The log was told that the queue is full.
+    is_full: AtomicBool,
+}
+
+struct Waiting {
+    file: FileRef,
+    tries: u32,
+}
+
+impl UploadQueue {
+    pub fn new(
+        remote: Arc<SharedStore>,
+        upstream: Arc<Upstream>,
+        store: Arc<Store>,
+        counts: Arc<SharedStoreCounts>,
+        distrusted: Arc<Distrusted>,
+    ) -> Self {
+        Self {
+            journal: Arc::clone(&store.upload_journal),
+            uploader: Uploader {
+                remote,
+                upstream,
+                store,
+                counts,
+                distrusted,
+            },
+            waiting: Mutex::default(),
+            length: AtomicUsize::default(),
+            came: Notify::new(),
+            closing: Shutdown::default(),
+            is_full: AtomicBool::default(),
+        }
+    }
+
+    fn limit(&self) -> usize {
+        self.uploader.remote.config.queue
+    }
+
+    pub fn len(&self) -> usize {
+        self.length.load(Ordering::Relaxed)
+    }
+
+    pub fn close(&self) {
+        self.closing.begin();
+    }
+
+    /// Goes on with what an earlier process left, and takes what comes.
+    pub fn start(self: &Arc<Self>) {
+        if self.uploader.remote.config.concurrent_writes == 0 {
+            return;
+        }
+        let this = Arc::clone(self);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "uploads are behind all answers; what is cut is noted on the disk"
+        )]
+        tokio::spawn(async move { this.take_up().await });
+        for _ in 0..self.uploader.remote.config.concurrent_writes {
+            let this = Arc::clone(self);
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "uploads are behind all answers; what is cut is noted on the disk"
+            )]
+            tokio::spawn(async move { this.work().await });
+        }
+    }
+
+    async fn take_up(&self) {
+        let journal = Arc::clone(&self.journal);
+        let read = correlation::spawn_blocking(move || journal.read()).await;
+        let (files, unreadable) = match read {
+            Ok(Ok(read)) => read,
+            Ok(Err(why)) => {
+                tracing::warn!(error = %why, "cannot read which files are yet to be uploaded to the shared store: they are not");
+                return;
+            }
+            Err(_) => return,
+        };
+        if unreadable > 0 {
+            tracing::warn!(
+                files = unreadable,
+                "notes of files that were to be uploaded to the shared store are damaged: these files are not"
+            );
+        }
+        if !files.is_empty() {
+            tracing::info!(
+                files = files.len(),
+                "goes on to upload files to the shared store"
+            );
+        }
+        for file in files {
+            if self.len() >= self.limit() {
+                self.dropped(&file);
+                continue;
+            }
+            self.length.fetch_add(1, Ordering::Relaxed);
+            self.put(file);
+        }
+    }
+
+    /// Keeps a place for a file, and notes it on the disk; false if there is no place. Blocks.
+    pub fn note(&self, file: &FileRef) -> bool {
+        if self.uploader.remote.config.concurrent_writes == 0 {
+            return false;
+        }
+        if self.len() >= self.limit() {
+            self.dropped(file);
+            return false;
+        }
+        self.length.fetch_add(1, Ordering::Relaxed);
+        if let Err(why) = self.journal.add(file) {
+            tracing::warn!(error = %why, "cannot note that a file is to be uploaded to the shared store: a restart would lose it");
+        }
+        true
+    }
+
+    /// Puts a file at the end. Its place is counted already.
+    pub fn put(&self, file: FileRef) {
+        self.waiting.lock().push_back(Waiting { file, tries: 0 });
+        self.came.notify_one();
+    }
+
+    fn dropped(&self, file: &FileRef) {
+        self.uploader.counts.upload_ended(UploadEnd::Dropped);
+        if self.is_full.swap(true, Ordering::Relaxed) {
+            tracing::debug!(file = %file.filename, "not uploaded to the shared store: the queue is full");
+        } else {
+            tracing::warn!(file = %file.filename, queue = self.limit(), "as many files as may be wait to be uploaded to the shared store (shared_store.queue): this one and further ones are not");
+        }
+    }
+
+    async fn work(&self) {
+        let mut pause = PAUSE_FIRST;
+        loop {
+            let next = tokio::select! {
+                next = self.next() => next,
+                () = self.closing.begun() => return,
+            };
+            let tried = tokio::select! {
+                tried = self.uploader.upload(&next.file) => tried,
+                () = self.closing.begun() => return,
+            };
+            match tried {
+                Ok(end) => {
+                    pause = PAUSE_FIRST;
+                    self.done(&next.file, end);
+                }
+                Err(why) if why.may_pass() || next.tries + 1 < TRIES_MAX => {
+                    tracing::info!(file = %next.file.filename, error = %why, wait = ?pause, "a file is yet to be uploaded to the shared store");
+                    let tries = match why.may_pass() {
+                        true => next.tries,
+                        false => next.tries + 1,
+                    };
+                    self.waiting.lock().push_front(Waiting { tries, ..next });
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = self.closing.begun() => return,
+                    }
+                    pause = PAUSE_LAST.min(pause * 2);
+                    self.came.notify_one();
+                }
+                Err(why) => self.lost(&next.file, &why),
+            }
+        }
+    }
+
+    async fn next(&self) -> Waiting {
+        loop {
+            let came = self.came.notified();
+            if let Some(next) = self.take() {
+                return next;
+            }
+            came.await;
+        }
+    }
+
+    fn take(&self) -> Option<Waiting> {
+        let mut waiting = self.waiting.lock();
+        let next = waiting.pop_front();
+        // Of several that come at once one worker alone may have been told.
+        if !waiting.is_empty() {
+            self.came.notify_one();
+        }
+        next
+    }
+
+    fn lost(&self, file: &FileRef, why: &SharedStoreError) {
+        tracing::warn!(file = %file.filename, error = %why, "a file is not uploaded to the shared store");
+        self.done(file, UploadEnd::Lost);
+    }
+
+    /// This file's upload is over.
+    pub fn done(&self, file: &FileRef, end: UploadEnd) {
+        self.uploader.counts.upload_ended(end);
+        self.length.fetch_sub(1, Ordering::Relaxed);
+        self.is_full.store(false, Ordering::Relaxed);
+        let journal = Arc::clone(&self.journal);
+        let file = file.clone();
+        drop(correlation::spawn_blocking(move || {
+            if let Err(why) = journal.remove(&file) {
+                tracing::warn!(error = %why, "cannot take back the note of a file that is uploaded: it is looked at again after a restart");
+            }
+        }));
+    }
+}

@@ -1,0 +1,143 @@
+//! Which files are yet to be uploaded to the shared store, so that a restart loses none of them.
+//!
+//! One small file for each, removed when it is there. A file that cannot be read names nothing any
+//! more, and is removed. Must not know the shared store.
+
+#![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::StoreError;
+use super::folder::Folder;
+use super::layout::entries;
+use crate::registry::{FileRef, Route};
+use crate::values::digest::Digest;
+
+/// Longest file that is read: an address and a sha256.
+const NOTE_BYTES_MAX: u64 = 16 << 10;
+
+/// The journal of one folder. Everything blocks.
+pub struct UploadJournal {
+    folder: Arc<Folder>,
+}
+
+impl UploadJournal {
+    pub(super) fn new(folder: Arc<Folder>) -> Self {
+        Self { folder }
+    }
+
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn add(&self, file: &FileRef) -> Result<(), StoreError> {
+        let path = self.place(file);
+        let text = format!("{}  {}\n", file.digest, file.path());
+        let written = self.folder.layout.replace_file(&path, text.as_bytes());
+        written.map_err(StoreError::io("write", &path))
+    }
+
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn remove(&self, file: &FileRef) -> Result<(), StoreError> {
+        remove(&self.place(file))
+    }
+
+    /// All that is noted, and how many notes named nothing.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn read(&self) -> Result<(Vec<FileRef>, usize), StoreError> {
+        let mut files = Vec::new();
+        let mut unreadable = 0;
+        for path in entries(&self.folder.layout.upload_journal())? {
+            match read_note(&path) {
+                Some(file) => files.push(file),
+                None => {
+                    unreadable += 1;
+                    remove(&path)?;
+                }
+            }
+        }
+        Ok((files, unreadable))
+    }
+
+    /// How many files are noted.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn len(&self) -> Result<u64, StoreError> {
+        Ok(entries(&self.folder.layout.upload_journal())?.len() as u64)
+    }
+
+    fn place(&self, file: &FileRef) -> PathBuf {
+        let name = Digest::of(file.path().as_bytes());
+        self.folder.layout.upload_note(name)
+    }
+}
+
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => {
+            Err(StoreError::io("remove", path)(why))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn read_note(path: &Path) -> Option<FileRef> {
+    if path.symlink_metadata().ok()?.len() > NOTE_BYTES_MAX {
+        return None;
+    }
+    let text = fs::read_to_string(path).ok()?;
+    let (digest, address) = text.strip_suffix('\n')?.split_once("  ")?;
+    let digest = Digest::parse(digest)?;
+    match Route::from_path(address).ok()? {
+        Route::File(file) if file.digest == digest => Some(file),
+        Route::Mirrored(path) => Some(FileRef::mirrored(&path, digest)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::Layout;
+    use super::*;
+
+    fn file(address: &str) -> FileRef {
+        match Route::from_path(address) {
+            Ok(Route::File(file)) => file,
+            Ok(Route::Mirrored(path)) => FileRef::mirrored(&path, Digest::of(b"x")),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_noted_is_read_back_by_another_process_until_it_is_removed()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let dir = tempfile::tempdir()?;
+        let journal = || -> Result<UploadJournal, StoreError> {
+            let layout = Layout::make(dir.path())?;
+            Ok(UploadJournal::new(Folder::new(layout, 1 << 20)))
+        };
+        let digest = "0123456789abcdef".repeat(4);
+        let of_gitlab = format!("/api/v4/projects/42/packages/pypi/files/{digest}/demo-1.0.tar.gz");
+        let files = [file(&of_gitlab)];
+        for file in &files {
+            journal()?.add(file)?;
+            journal()?.add(file)?;
+        }
+        let folder = Layout::make(dir.path())?.upload_journal();
+        fs::write(folder.join("torn"), &of_gitlab[..20])?;
+        let (read, unreadable) = journal()?.read()?;
+        assert_eq!((read.as_slice(), unreadable), (files.as_slice(), 1));
+        assert_eq!(journal()?.read()?.1, 0, "it is told once");
+        for file in &files {
+            journal()?.remove(file)?;
+            journal()?.remove(file)?;
+        }
+        assert_eq!(journal()?.read()?, (Vec::new(), 0));
+        Ok(())
+    }
+}

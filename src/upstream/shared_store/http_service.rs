@@ -1,0 +1,276 @@
+//! Requests to the shared store over larder's own connections: signed by `object_store`, sent by the
+//! client that asks every other peer.
+//!
+//! One request is one try: a read that fails is a miss, and an upload is repeated by its queue. The
+//! breaker and the counts see each of them. Must not know what an object is.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::header::PROXY_AUTHORIZATION;
+use http::{Method, StatusCode};
+use http_body_util::BodyExt;
+use hyper_util::client::legacy::Client;
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
+    HttpResponse, HttpResponseBody, HttpService,
+};
+use parking_lot::Mutex;
+use tokio::time::timeout;
+use url::Url;
+
+use super::config::SharedStoreConfig;
+use crate::upstream::breaker::Breaker;
+use crate::upstream::connect::{PeerConnector, Proxy};
+use crate::upstream::counts::{PeerFault, PeerStats, RequestOutcome};
+use crate::upstream::error::UpstreamError;
+use crate::upstream::peer::Peer;
+use crate::values::clock;
+use crate::values::error_chain;
+
+/// What larder may not do there, or what is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StoreRefusal {
+    pub what: RefusedFor,
+    pub since: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RefusedFor {
+    /// The credential, or what it may do.
+    Reads(StatusCode),
+    Writes(StatusCode),
+    Bucket,
+}
+
+/// What outlives one request.
+#[derive(Debug)]
+pub(super) struct StoreCondition {
+    pub breaker: Breaker,
+    pub counts: Mutex<Arc<PeerStats>>,
+    refusal: Mutex<Option<StoreRefusal>>,
+    /// Bodies in a row that broke off, and when the last one did.
+    broken: Mutex<(u32, Option<Instant>)>,
+}
+
+impl StoreCondition {
+    pub fn new(breaker: Breaker) -> Self {
+        Self {
+            breaker,
+            counts: Mutex::default(),
+            refusal: Mutex::new(None),
+            broken: Mutex::default(),
+        }
+    }
+
+    /// A body came to its end, or broke off.
+    pub fn body_ended(&self, is_whole: bool, now: Instant) {
+        let mut broken = self.broken.lock();
+        *broken = match is_whole {
+            true => (0, None),
+            false => (broken.0.saturating_add(1), Some(now)),
+        };
+    }
+
+    /// For how long so many bodies in a row have broken off, if the last one did lately.
+    pub fn breaks_off(&self, in_a_row: u32, rest: Duration, now: Instant) -> Option<Duration> {
+        let (count, last) = *self.broken.lock();
+        let ago = now.saturating_duration_since(last?);
+        if in_a_row > 0 && count >= in_a_row && ago < rest {
+            Some(ago)
+        } else {
+            None
+        }
+    }
+
+    pub fn counts(&self) -> Arc<PeerStats> {
+        Arc::clone(&self.counts.lock())
+    }
+
+    pub fn refusal(&self) -> Option<StoreRefusal> {
+        *self.refusal.lock()
+    }
+
+    /// Tells the log once.
+    pub fn refused(&self, what: RefusedFor, now: Instant) {
+        let mut refusal = self.refusal.lock();
+        let is_known = refusal.is_some_and(|known| known.what == what);
+        if is_known {
+            return;
+        }
+        *refusal = Some(StoreRefusal { what, since: now });
+        match what {
+            RefusedFor::Reads(status) | RefusedFor::Writes(status) => {
+                tracing::error!(%status, "the shared store refuses larder: files come from upstream alone; check the access key of shared_store, what it may do in the bucket, and this machine's clock");
+            }
+            RefusedFor::Bucket => {
+                tracing::error!(
+                    "the shared store has no such bucket: files come from upstream alone; check shared_store.url, or make the bucket"
+                );
+            }
+        }
+    }
+
+    /// A read or a write was taken, which says nothing of the other.
+    pub fn accepted(&self, is_write: bool) {
+        let mut refusal = self.refusal.lock();
+        let is_over = match refusal.map(|known| known.what) {
+            Some(RefusedFor::Reads(_)) => !is_write,
+            Some(RefusedFor::Writes(_)) => is_write,
+            Some(RefusedFor::Bucket) => true,
+            None => false,
+        };
+        if is_over {
+            *refusal = None;
+            tracing::info!("the shared store takes larder's requests again");
+        }
+    }
+}
+
+/// The client of one bucket.
+#[derive(Clone)]
+pub(super) struct StoreHttp {
+    pub client: Client<PeerConnector, HttpRequestBody>,
+    pub connector: PeerConnector,
+    pub config: SharedStoreConfig,
+    pub condition: Arc<StoreCondition>,
+}
+
+impl fmt::Debug for StoreHttp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreHttp")
+    }
+}
+
+/// Why a request was not sent.
+#[derive(Debug, thiserror::Error)]
+#[error("the shared store could not be reached several times in a row, and is left alone")]
+pub(super) struct LeftAlone;
+
+/// The answer to an upload that would be the same another time.
+#[derive(Debug, thiserror::Error)]
+#[error("an upload was answered {0}")]
+pub(super) struct RejectedUpload(pub StatusCode);
+
+#[async_trait::async_trait]
+impl HttpService for StoreHttp {
+    async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let url = Url::parse(&request.uri().to_string());
+        let url = url.map_err(|why| HttpError::new(HttpErrorKind::Request, why))?;
+        let proxy = self.connector.asked_proxy(&url);
+        if let Some(value) = proxy.and_then(Proxy::authorization) {
+            request
+                .headers_mut()
+                .insert(PROXY_AUTHORIZATION, value.clone());
+        }
+        let kind = kind(request.method(), url.path());
+        let limit = match *request.method() {
+            Method::GET | Method::HEAD => self.config.read_timeout.0,
+            _ => self.config.write_timeout.0,
+        };
+        let sent = clock::now();
+        let entered = self.condition.breaker.enter(sent);
+        let pass = entered.map_err(|_| HttpError::new(HttpErrorKind::Unknown, LeftAlone))?;
+        let answered = match timeout(limit, self.client.request(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(why)) => Err(self.failure(&why, why.is_connect(), &url)),
+            Err(_) => Err(UpstreamError::Silent(Peer::SharedStore, limit)),
+        };
+        let now = clock::now();
+        let status = answered.as_ref().ok().map(http::Response::status);
+        let is_reached = status.is_some_and(|status| !status.is_server_error());
+        pass.settle(is_reached, now);
+        self.tally(kind, answered.as_ref().map(http::Response::status), sent);
+        let response = answered.map_err(|why| HttpError::new(HttpErrorKind::Unknown, why))?;
+        let status = response.status();
+        if kind == UPLOAD && is_rejection(status) {
+            return Err(HttpError::new(
+                HttpErrorKind::Unknown,
+                RejectedUpload(status),
+            ));
+        }
+        Ok(response.map(|body| {
+            HttpResponseBody::new(
+                body.map_err(|why| HttpError::new(HttpErrorKind::Interrupted, why)),
+            )
+        }))
+    }
+}
+
+impl StoreHttp {
+    fn failure(
+        &self,
+        why: &(dyn std::error::Error + 'static),
+        is_connect: bool,
+        url: &Url,
+    ) -> UpstreamError {
+        let error = UpstreamError::of_way(Peer::SharedStore, why, is_connect);
+        let origin = url.origin().ascii_serialization();
+        tracing::warn!(%origin, error = %error_chain::in_full(why), reason = %error, "no answer from the shared store");
+        error
+    }
+
+    fn tally(
+        &self,
+        kind: &'static str,
+        answered: Result<StatusCode, &UpstreamError>,
+        sent: Instant,
+    ) {
+        let counts = self.condition.counts();
+        let now = clock::now();
+        match answered {
+            Ok(status) => {
+                counts.head_after(now.saturating_duration_since(sent));
+                counts.asked(kind, RequestOutcome::of(status, false));
+                if status.is_server_error() {
+                    counts.failed(PeerFault::Status, now);
+                }
+                match status {
+                    StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => {
+                        let what = match kind {
+                            UPLOAD => RefusedFor::Writes(status),
+                            _ => RefusedFor::Reads(status),
+                        };
+                        self.condition.refused(what, now);
+                    }
+                    _ if status.is_success() => self.condition.accepted(kind == UPLOAD),
+                    _ => {}
+                }
+            }
+            Err(why) => {
+                counts.asked(kind, RequestOutcome::Nothing);
+                if let Some(fault) = why.fault() {
+                    counts.failed(fault, now);
+                }
+            }
+        }
+    }
+}
+
+/// What a request is counted as.
+fn kind(method: &Method, path: &str) -> &'static str {
+    match *method {
+        Method::GET | Method::HEAD if path.contains("/addresses/") => "address",
+        Method::GET | Method::HEAD => "file",
+        _ => UPLOAD,
+    }
+}
+
+const UPLOAD: &str = "upload";
+
+/// What is not about larder, the bucket or the moment.
+fn is_rejection(status: StatusCode) -> bool {
+    status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 404 | 408 | 429)
+}
+
+/// Gives `object_store` this client for all that it asks.
+#[derive(Debug)]
+pub(super) struct StoreConnector(pub StoreHttp);
+
+impl HttpConnector for StoreConnector {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.0.clone()))
+    }
+}

@@ -1,0 +1,121 @@
+//! What an operator is told of the shared store, and that without one nothing of it is there.
+
+use crate::common::delivery::patiently;
+use crate::support::{
+    Distribution, Engine, FaultyRelay, Fleet, GitLab, Larder, RelayFault, path, token,
+};
+
+fn said(output: &std::process::Output) -> String {
+    let text = [&output.stdout[..], &output.stderr[..]].concat();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[test]
+fn without_a_url_there_is_nothing_of_it() {
+    let gitlab = GitLab::start();
+    let wheel = Distribution::new("demo", "1.0").payload(20_000).wheel();
+    gitlab.publish(42, &wheel);
+    let larder = Larder::start(&gitlab);
+    let reader = larder.client().token(token::READER);
+    reader.get(&path::project_file(42, &wheel)).expect(200);
+    assert_eq!(larder.metric("larder_shared_store_queue"), None);
+    assert!(!larder.cache_dir().join("shared-uploads").exists());
+    let status = larder
+        .client()
+        .get_with("/-/status", &[("Accept", "application/json")]);
+    assert_eq!(status.json()["shared_store"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_configuration_that_cannot_work_is_refused_with_every_key_named() {
+    let gitlab = GitLab::start();
+    let said = Larder::builder(&gitlab)
+        .sections("[shared_store]\nurl = \"wheels\"\npart_size = \"1MiB\"")
+        .start_in_vain();
+    for part in [
+        "shared_store.url",
+        "shared_store.fleet_key_file",
+        "shared_store.part_size",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    let missing = Larder::builder(&gitlab)
+        .sections("[shared_store]\nurl = \"s3://wheels\"\nfleet_key_file = \"/nonexistent/key\"")
+        .start_in_vain();
+    assert!(missing.contains("shared_store.fleet_key_file"), "{missing}");
+}
+
+#[test]
+fn doctor_explain_and_the_status_know_it_and_no_secret_is_shown() {
+    let gitlab = GitLab::start();
+    let wheel = Distribution::new("demo", "1.0").payload(20_000).wheel();
+    gitlab.publish(42, &wheel);
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let relay = FaultyRelay::start(fleet.bucket.address);
+    let member = fleet.member_with(Larder::builder(&gitlab), Some(relay.address()), "");
+    let larder = member.start();
+    let file = path::project_file(42, &wheel);
+    larder.client().token(token::READER).get(&file).expect(200);
+    patiently("it is uploaded", || fleet.bucket.keys().len() == 3);
+
+    let doctor = said(&larder.command(&["doctor"]));
+    assert!(
+        doctor.contains("shared_store: bucket: an object can be written"),
+        "{doctor}"
+    );
+    assert_eq!(fleet.bucket.keys().len(), 3, "doctor leaves nothing");
+    let explained = said(&larder.command(&["explain", &file]));
+    assert!(explained.contains("shared_store.url"), "{explained}");
+    let shown = said(&larder.command(&["config", "show"]));
+    assert!(
+        shown.contains("[shared_store]") || shown.contains("shared_store."),
+        "{shown}"
+    );
+    let checked = larder.command(&["check-config"]);
+    assert!(checked.status.success(), "{}", said(&checked));
+    let status = larder
+        .client()
+        .get_with("/-/status", &[("Accept", "application/json")]);
+    assert_eq!(
+        status.json()["shared_store"]["uploaded"],
+        1,
+        "{}",
+        status.text()
+    );
+    for text in [&doctor, &explained, &shown, &status.text(), &larder.log()] {
+        assert!(!text.contains("test-secret-access-key"), "{text}");
+        assert!(!text.contains("0123456789abcdef0123456789abcdef"), "{text}");
+    }
+
+    for (n, (status, code, word)) in [
+        ("404 Not Found", "NoSuchBucket", "there is no bucket"),
+        ("403 Forbidden", "AccessDenied", "larder may not read"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body: &'static str = match code {
+            "NoSuchBucket" => "<Error><Code>NoSuchBucket</Code></Error>",
+            _ => "<Error><Code>AccessDenied</Code></Error>",
+        };
+        relay.fails(RelayFault::Answers { status, body });
+        let doctor = said(&larder.command(&["doctor"]));
+        assert!(doctor.contains(word), "{doctor}");
+        let cold = Distribution::new("demo", &format!("2.{n}"))
+            .payload(20_000)
+            .wheel();
+        gitlab.publish(42, &cold);
+        let reader = larder.client().token(token::READER);
+        reader.get(&path::project_file(42, &cold)).expect(200);
+        let ready = larder.client().get("/-/health/ready").text();
+        assert!(ready.contains("the shared store"), "{word}: {ready}");
+        relay.fails(RelayFault::None);
+        patiently("it is well again", || {
+            larder
+                .client()
+                .get("/-/health/ready")
+                .text()
+                .starts_with("ok")
+        });
+    }
+}

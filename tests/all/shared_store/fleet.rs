@@ -1,0 +1,358 @@
+//! What one larder of a fleet downloaded, the others get from the bucket, each for its own callers by their own rights.
+
+use std::collections::HashSet;
+
+use crate::common::delivery::{MODES, kept, patiently};
+use crate::common::mirror;
+use crate::support::{
+    Artifact, Distribution, ENGINES, Engine, Entry, Fleet, GitLab, Kind, Larder, NewFile, Place,
+    PublicIndex, Role, Storage, StoreListing, Token, Visibility, path, token,
+};
+
+/// Files that GitLab, or its object store, sent whole.
+fn wholes(gitlab: &GitLab) -> usize {
+    let is_whole = |entry: &&Entry| entry.is_file_body() && entry.status == Some(200);
+    gitlab.log().entries().iter().filter(is_whole).count()
+}
+
+fn lookups(larder: &Larder, result: &str) -> f64 {
+    let name = format!("larder_shared_store_lookups_total{{result=\"{result}\"}}");
+    larder.metric(&name).unwrap_or_default()
+}
+
+/// Blocks until so many downloads came from the bucket: counted when the clients have theirs.
+fn came_shared(larder: &Larder, files: f64) {
+    patiently("it came from the bucket", || {
+        lookups(larder, "hit") == files
+    });
+}
+
+/// Blocks until a larder has uploaded all that it is to.
+fn uploaded(larder: &Larder, files: f64) {
+    patiently("it is uploaded", || {
+        larder.metric("larder_shared_store_uploads_total{result=\"completed\"}") == Some(files)
+            && larder.metric("larder_shared_store_queue") == Some(0.0)
+    });
+}
+
+#[test]
+fn a_file_that_one_larder_downloaded_is_not_asked_of_gitlab_by_another() {
+    for engine in ENGINES {
+        for storage in MODES {
+            let case = format!("{engine:?}, {storage:?}");
+            let gitlab = GitLab::builder().storage(storage).start();
+            let wheel = Distribution::new("big", "1.0").payload(300_000).wheel();
+            gitlab.publish(42, &wheel);
+            let fleet = Fleet::new(engine);
+            let first = fleet.member(Larder::builder(&gitlab)).start();
+            let file = path::project_file(42, &wheel);
+            let reader = first.client().token(token::READER);
+            assert_eq!(reader.get(&file).expect(200), &wheel.bytes[..], "{case}");
+            uploaded(&first, 1.0);
+            assert_eq!(lookups(&first, "miss"), 1.0, "{case}");
+            assert!(fleet.bucket.has_blob(&wheel.sha256), "{case}");
+
+            gitlab.log().clear();
+            let second = fleet.member(Larder::builder(&gitlab)).start();
+            let reader = second.client().token(token::READER);
+            assert_eq!(reader.get(&file).expect(200), &wheel.bytes[..], "{case}");
+            kept(&second, &wheel);
+            assert_eq!(wholes(&gitlab), 0, "{case}");
+            assert_eq!(
+                gitlab.log().count(Kind::File),
+                1,
+                "{case}: one question about the right"
+            );
+            came_shared(&second, 1.0);
+            // What came from there is not sent back, and what is here is asked for no more.
+            assert_eq!(reader.get(&file).expect(200), &wheel.bytes[..], "{case}");
+            let sent = second.metric("larder_shared_store_uploads_total{result=\"completed\"}");
+            assert_eq!(sent, Some(0.0), "{case}");
+            came_shared(&second, 1.0);
+            gitlab.log().assert_nothing_unexpected();
+        }
+    }
+}
+
+#[test]
+fn the_bucket_opens_nothing_to_a_caller_whom_gitlab_refuses() {
+    for storage in MODES {
+        let gitlab = GitLab::builder().storage(storage).start();
+        let wheel = Distribution::new("big", "1.0").payload(300_000).wheel();
+        gitlab.publish(42, &wheel);
+        let fleet = Fleet::new(Engine::SeaweedFs);
+        let first = fleet.member(Larder::builder(&gitlab)).start();
+        let file = path::project_file(42, &wheel);
+        first.client().token(token::READER).get(&file).expect(200);
+        uploaded(&first, 1.0);
+
+        let second = fleet.member(Larder::builder(&gitlab)).start();
+        for (client, status) in [
+            (second.client(), 401),
+            (second.client().token(token::STRANGER), 404),
+            (second.client().token(token::NARROW), 403),
+        ] {
+            let reply = client.get(&file);
+            assert_eq!(reply.status, status, "{storage:?}: {reply:?}");
+            assert_eq!(lookups(&second, "hit"), 0.0, "{storage:?}");
+        }
+        assert!(
+            !StoreListing::of(&second.cache_dir()).holds(&wheel.sha256),
+            "{storage:?}"
+        );
+        let reader = second.client().token(token::READER);
+        assert_eq!(
+            reader.get(&file).expect(200),
+            &wheel.bytes[..],
+            "{storage:?}"
+        );
+        let stranger = second.client().token(token::STRANGER);
+        assert_eq!(stranger.get(&file).status, 404, "{storage:?}");
+    }
+}
+
+#[test]
+fn a_digest_that_the_bucket_holds_opens_nothing_at_an_address_that_never_yielded_it() {
+    const ATTACKER: &str = "test-attacker";
+    const LAIR: u64 = 99;
+    let gitlab = GitLab::builder().storage(Storage::Redirect).start();
+    gitlab.change(|universe| {
+        universe.add_project(LAIR, "mallory/lair", Visibility::Private);
+        let attacker = Token::personal(ATTACKER).member(Place::Project(LAIR), Role::Developer);
+        universe.tokens.push(attacker);
+    });
+    let secret = Artifact::noise("secret", "1.0", 200_000);
+    gitlab.publish(42, &secret);
+    let lure = Artifact::noise("lure", "1.0", 180_000);
+    let declared = NewFile {
+        filename: secret.filename.clone(),
+        ..NewFile::from(&lure).declared_sha256(&secret.sha256)
+    };
+    gitlab.publish(LAIR, declared);
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let first = fleet.member(Larder::builder(&gitlab)).start();
+    let file = path::project_file(42, &secret);
+    first.client().token(token::READER).get(&file).expect(200);
+    uploaded(&first, 1.0);
+
+    let second = fleet.member(Larder::builder(&gitlab)).start();
+    let lair = path::project_file(LAIR, &secret);
+    let reply = second.client().token(ATTACKER).get(&lair);
+    assert!(!(reply.status == 200 && reply.is_complete()), "{reply:?}");
+    let runs: HashSet<&[u8]> = secret.bytes.windows(16).collect();
+    let revealed = reply.body.windows(16).any(|part| runs.contains(part));
+    assert!(!revealed, "another's bytes");
+    assert_eq!(lookups(&second, "hit"), 0.0);
+}
+
+#[test]
+fn a_mirrors_files_and_the_metadata_of_a_wheel_travel_too() {
+    let gitlab = GitLab::start();
+    let index = PublicIndex::start();
+    let wheel = Distribution::new("demo", "1.0").payload(50_000).wheel();
+    index.publish(&wheel);
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let member = || {
+        let builder = Larder::builder(&gitlab).mirror("pypi", &index);
+        fleet.member(builder).start()
+    };
+    let first = member();
+    first.client().get(&mirror::page("demo")).expect(200);
+    let link = mirror::file(&index, &wheel.filename);
+    assert_eq!(first.client().get(&link).expect(200), &wheel.bytes[..]);
+    uploaded(&first, 1.0);
+    let blobs = fleet
+        .bucket
+        .keys()
+        .into_iter()
+        .filter(|key| key.starts_with("blobs/"));
+    assert_eq!(
+        blobs.count(),
+        2,
+        "the wheel and its metadata: {:?}",
+        fleet.bucket.keys()
+    );
+
+    let second = member();
+    second.client().get(&mirror::page("demo")).expect(200);
+    index.log().clear();
+    assert_eq!(second.client().get(&link).expect(200), &wheel.bytes[..]);
+    came_shared(&second, 1.0);
+    assert_eq!(index.log().count(Kind::File), 0);
+}
+
+/// No parent and no coordination: each larder that is cold at the same moment fetches, and none that comes later.
+#[test]
+fn a_herd_of_larders_costs_a_transfer_each_at_most_and_a_later_one_none() {
+    const HERD: usize = 6;
+    let gitlab = GitLab::builder().storage(Storage::Redirect).start();
+    let wheel = Artifact::noise("large", "1.0", 3 << 20);
+    gitlab.publish(42, &wheel);
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let file = path::project_file(42, &wheel);
+    let members: Vec<_> = (0..HERD)
+        .map(|_| fleet.member(Larder::builder(&gitlab)).start())
+        .collect();
+    std::thread::scope(|scope| {
+        for larder in &members {
+            scope.spawn(|| {
+                let reader = larder.client().token(token::READER);
+                assert!(reader.get(&file).expect(200) == &wheel.bytes[..]);
+            });
+        }
+    });
+    assert!(wholes(&gitlab) <= HERD);
+    patiently("it is in the bucket", || {
+        fleet.bucket.has_blob(&wheel.sha256)
+    });
+    for larder in &members {
+        patiently("nothing is to be uploaded", || {
+            larder.metric("larder_shared_store_queue") == Some(0.0)
+        });
+    }
+    gitlab.log().clear();
+    let late = fleet.member(Larder::builder(&gitlab)).start();
+    let reader = late.client().token(token::READER);
+    assert!(reader.get(&file).expect(200) == &wheel.bytes[..]);
+    came_shared(&late, 1.0);
+    assert_eq!(wholes(&gitlab), 0);
+    assert_eq!(
+        gitlab.log().count(Kind::File),
+        1,
+        "its caller's right is asked"
+    );
+}
+
+#[test]
+fn a_larder_may_be_told_only_to_read() {
+    let gitlab = GitLab::start();
+    let wheel = Distribution::new("demo", "1.0").payload(20_000).wheel();
+    gitlab.publish(42, &wheel);
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let member = fleet.member_with(Larder::builder(&gitlab), None, "concurrent_writes = 0");
+    let larder = member.start();
+    let reader = larder.client().token(token::READER);
+    reader.get(&path::project_file(42, &wheel)).expect(200);
+    kept(&larder, &wheel);
+    assert_eq!(lookups(&larder, "miss"), 1.0);
+    assert_eq!(larder.metric("larder_shared_store_queue"), Some(0.0));
+    assert_eq!(fleet.bucket.keys(), [""; 0]);
+}
+
+#[test]
+fn a_range_of_a_file_that_the_fleet_knows_is_cut_from_the_whole() {
+    let gitlab = GitLab::builder().storage(Storage::Redirect).start();
+    let wheel = Distribution::new("big", "1.0").payload(300_000).wheel();
+    gitlab.publish(42, &wheel);
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let first = fleet.member(Larder::builder(&gitlab)).start();
+    let file = path::project_file(42, &wheel);
+    first.client().token(token::READER).get(&file).expect(200);
+    uploaded(&first, 1.0);
+    gitlab.log().clear();
+    let second = fleet.member(Larder::builder(&gitlab)).start();
+    let reader = second.client().token(token::READER);
+    let length = wheel.bytes.len().to_string();
+    let head = reader.head(&file);
+    head.expect(200);
+    assert_eq!(head.header("Content-Length"), Some(length.as_str()));
+    let end = &wheel.bytes[wheel.bytes.len() - 1000..];
+    assert_eq!(reader.get_range(&file, "bytes=-1000").expect(206), end);
+    assert_eq!(reader.get(&file).expect(200), &wheel.bytes[..]);
+    assert!(
+        gitlab
+            .log()
+            .entries()
+            .iter()
+            .all(|entry| entry.body_sent < 1000)
+    );
+    let stranger = second.client().token(token::STRANGER);
+    for reply in [
+        stranger.head(&file),
+        stranger.get_range(&file, "bytes=-1000"),
+    ] {
+        assert_eq!(reply.status, 404, "{reply:?}");
+    }
+}
+
+#[test]
+fn what_is_cached_is_shared_on_command_and_taken_back_on_command() {
+    let gitlab = GitLab::start();
+    let wheels: Vec<_> = ["one", "two"]
+        .map(|name| Distribution::new(name, "1.0").payload(20_000).wheel())
+        .into();
+    for wheel in &wheels {
+        gitlab.publish(42, wheel);
+    }
+    let mut alone = Larder::start(&gitlab);
+    for wheel in &wheels {
+        let reader = alone.client().token(token::READER);
+        reader.get(&path::project_file(42, wheel)).expect(200);
+        kept(&alone, wheel);
+    }
+    let refused = alone.command(&["share"]);
+    assert!(!refused.status.success(), "there is no shared store");
+    alone.terminate();
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let first = fleet
+        .member(Larder::builder(&gitlab))
+        .at_home_of(&alone)
+        .start();
+    assert_eq!(fleet.bucket.keys(), [""; 0]);
+    let said = |arguments: &[&str]| {
+        let output = first.command(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let text = said(&["share", "projects/42/one"]);
+    assert!(text.contains("uploaded 1 file"), "{text}");
+    assert!(fleet.bucket.has_blob(&wheels[0].sha256) && !fleet.bucket.has_blob(&wheels[1].sha256));
+    let text = said(&["share"]);
+    assert!(
+        text.contains("uploaded 1 file") && text.contains("1 were there already"),
+        "{text}"
+    );
+
+    let second = fleet.member(Larder::builder(&gitlab)).start();
+    let reader = second.client().token(token::READER);
+    reader.get(&path::project_file(42, &wheels[0])).expect(200);
+    came_shared(&second, 1.0);
+    let text = said(&["purge", "--shared", "projects/42/two"]);
+    assert!(text.contains("1 address in the shared store too"), "{text}");
+    reader.get(&path::project_file(42, &wheels[1])).expect(200);
+    came_shared(&second, 1.0);
+    assert_eq!(lookups(&second, "miss"), 1.0);
+}
+
+#[test]
+fn no_name_of_a_package_and_no_credential_is_in_the_bucket() {
+    let gitlab = GitLab::start();
+    let wheel = Distribution::new("topsecretname", "1.0")
+        .payload(20_000)
+        .wheel();
+    gitlab.publish(42, &wheel);
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let larder = fleet.member(Larder::builder(&gitlab)).start();
+    let file = path::project_file(42, &wheel);
+    larder.client().token(token::READER).get(&file).expect(200);
+    uploaded(&larder, 1.0);
+    let keys = fleet.bucket.keys();
+    assert!(!keys.is_empty());
+    for key in &keys {
+        let (folder, name) = key.split_once('/').expect("a folder");
+        assert!(["blobs", "addresses"].contains(&folder), "{key}");
+        assert!(
+            name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit()),
+            "{key}"
+        );
+        if folder == "addresses" {
+            let fact = fleet.bucket.object(key);
+            let text = fact.text();
+            assert!(
+                !text.contains("topsecretname") && !text.contains(token::READER),
+                "{text}"
+            );
+            assert!(text.contains(&wheel.sha256), "{text}");
+        }
+    }
+}

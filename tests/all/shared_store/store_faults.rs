@@ -1,0 +1,245 @@
+//! A shared store that is away, slow, forbidden or lying costs a limited wait, and never an answer.
+
+use std::time::{Duration, Instant};
+
+use crate::common::delivery::{kept, patiently, right};
+use crate::support::{
+    Distribution, Engine, Entry, FaultyRelay, Fleet, GitLab, Larder, RelayFault, Storage,
+    StoreListing, path, token,
+};
+
+/// Each wait of `LIMITS`, twice, and what a busy machine adds.
+const WAIT_MAX: Duration = Duration::from_secs(6);
+
+const LIMITS: &str = "connect_timeout = \"500ms\"\nread_timeout = \"1s\"\nwrite_timeout = \"2s\"";
+
+fn wholes(gitlab: &GitLab) -> usize {
+    let is_whole = |entry: &&Entry| entry.is_file_body() && entry.status == Some(200);
+    gitlab.log().entries().iter().filter(is_whole).count()
+}
+
+fn lookups(larder: &Larder, result: &str) -> f64 {
+    let name = format!("larder_shared_store_lookups_total{{result=\"{result}\"}}");
+    larder.metric(&name).unwrap_or_default()
+}
+
+const SLOW_DOWN: &str = "<?xml version=\"1.0\"?><Error><Code>SlowDown</Code></Error>";
+const DENIED: &str = "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>";
+const SKEWED: &str = "<?xml version=\"1.0\"?><Error><Code>RequestTimeTooSkewed</Code></Error>";
+const NO_BUCKET: &str = "<?xml version=\"1.0\"?><Error><Code>NoSuchBucket</Code></Error>";
+
+/// Each fault, and the words of lookups of which one is counted.
+const FAULTS: &[(RelayFault, &[&str])] = &[
+    (RelayFault::Closed, &["error"]),
+    (RelayFault::Stalls { after: 0 }, &["error"]),
+    (RelayFault::Stalls { after: 100_000 }, &["broken"]),
+    (RelayFault::Cuts { after: 0 }, &["error"]),
+    (RelayFault::Cuts { after: 100_000 }, &["broken"]),
+    (
+        RelayFault::Slow {
+            after: 50_000,
+            bytes_per_second: 40_000,
+        },
+        &["broken"],
+    ),
+    (
+        RelayFault::Answers {
+            status: "503 Slow Down",
+            body: SLOW_DOWN,
+        },
+        &["error"],
+    ),
+    (
+        RelayFault::Answers {
+            status: "500 Internal Server Error",
+            body: "",
+        },
+        &["error"],
+    ),
+    (
+        RelayFault::Answers {
+            status: "403 Forbidden",
+            body: DENIED,
+        },
+        &["error"],
+    ),
+    (
+        RelayFault::Answers {
+            status: "403 Forbidden",
+            body: SKEWED,
+        },
+        &["error"],
+    ),
+    (
+        RelayFault::Answers {
+            status: "404 Not Found",
+            body: NO_BUCKET,
+        },
+        &["error"],
+    ),
+    (
+        RelayFault::Answers {
+            status: "200 OK",
+            body: "not what was asked for",
+        },
+        &["wrong", "error"],
+    ),
+];
+
+#[test]
+fn whatever_the_store_does_a_cold_file_comes_right_within_the_limit() {
+    let gitlab = GitLab::builder().storage(Storage::Redirect).start();
+    let wheel = Distribution::new("big", "1.0").payload(400_000).wheel();
+    gitlab.publish(42, &wheel);
+    let file = path::project_file(42, &wheel);
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let filler = fleet.member(Larder::builder(&gitlab)).start();
+    filler.client().token(token::READER).get(&file).expect(200);
+    patiently("the bucket is filled", || {
+        fleet.bucket.has_blob(&wheel.sha256)
+    });
+    for (fault, words) in FAULTS {
+        for verified in ["verify_first = \"64MiB\"", "verify_first = \"0B\""] {
+            let case = format!("{fault:?}, {verified}");
+            let relay = FaultyRelay::start(fleet.bucket.address);
+            let lines = format!("{LIMITS}\n{verified}");
+            let member = fleet.member_with(Larder::builder(&gitlab), Some(relay.address()), &lines);
+            let larder = member.start();
+            relay.fails(*fault);
+            let begun = Instant::now();
+            let reply = larder.client().token(token::READER).get(&file);
+            assert_eq!(reply.expect(200), &wheel.bytes[..], "{case}");
+            assert!(begun.elapsed() < WAIT_MAX, "{case}: {:?}", begun.elapsed());
+            kept(&larder, &wheel);
+            StoreListing::of(&larder.cache_dir()).assert_every_blob_is_right();
+            let seen = words.iter().any(|word| lookups(&larder, word) == 1.0);
+            assert!(seen, "{case}:\n{}", larder.metrics());
+        }
+    }
+    gitlab.log().assert_nothing_unexpected();
+}
+
+#[test]
+fn wrong_bytes_are_counted_named_never_served_and_written_anew() {
+    for (case, verified) in [("held back", "64MiB"), ("streamed", "0B")] {
+        let gitlab = GitLab::builder().storage(Storage::Redirect).start();
+        let wheel = Distribution::new("big", "1.0").payload(400_000).wheel();
+        gitlab.publish(42, &wheel);
+        let file = path::project_file(42, &wheel);
+        let fleet = Fleet::new(Engine::SeaweedFs);
+        let filler = fleet.member(Larder::builder(&gitlab)).start();
+        filler.client().token(token::READER).get(&file).expect(200);
+        patiently("the bucket is filled", || {
+            filler.metric("larder_shared_store_uploads_total{result=\"completed\"}") == Some(1.0)
+        });
+        let mut wrong = wheel.bytes.to_vec();
+        wrong[200_000] ^= 1;
+        fleet
+            .bucket
+            .overwrite(&format!("blobs/{}", wheel.sha256), &wrong);
+
+        let lines = format!("verify_first = \"{verified}\"");
+        let larder = fleet
+            .member_with(Larder::builder(&gitlab), None, &lines)
+            .start();
+        let reader = larder.client().token(token::READER);
+        let reply = reader.get(&file);
+        // A client that was given bytes of it before is cut; it has not taken them for the file.
+        let came = right(&reply, &wheel, case);
+        assert!(came || case == "streamed", "{reply:?}");
+        assert_eq!(lookups(&larder, "wrong"), 1.0, "{case}");
+        larder.wait_for_log(&format!("blobs/{}", wheel.sha256));
+        // Upstream is not to blame, and the next client has the file at once.
+        assert_eq!(
+            larder.metric("larder_blocked_addresses"),
+            Some(0.0),
+            "{case}"
+        );
+        assert_eq!(reader.get(&file).expect(200), &wheel.bytes[..], "{case}");
+        kept(&larder, &wheel);
+        StoreListing::of(&larder.cache_dir()).assert_every_blob_is_right();
+        patiently("it is written anew", || {
+            fleet.bucket.blob(&wheel.sha256).body == wheel.bytes
+        });
+    }
+}
+
+#[test]
+fn a_fact_that_was_not_written_with_the_fleets_key_is_not_believed() {
+    let gitlab = GitLab::start();
+    let wheel = Distribution::new("big", "1.0").payload(40_000).wheel();
+    gitlab.publish(42, &wheel);
+    let file = path::project_file(42, &wheel);
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let filler = fleet.member(Larder::builder(&gitlab)).start();
+    filler.client().token(token::READER).get(&file).expect(200);
+    patiently("the bucket is filled", || {
+        filler.metric("larder_shared_store_uploads_total{result=\"completed\"}") == Some(1.0)
+    });
+    let key = fleet
+        .bucket
+        .keys()
+        .into_iter()
+        .find(|key| key.starts_with("addresses/"));
+    let key = key.expect("a fact");
+    let fact = fleet.bucket.object(&key).text();
+    let forged = fact.replace("\"size\":", "\"size\":1");
+    assert_ne!(forged, fact);
+    fleet.bucket.overwrite(&key, forged.as_bytes());
+
+    let larder = fleet.member(Larder::builder(&gitlab)).start();
+    let reply = larder.client().token(token::READER).get(&file);
+    assert_eq!(reply.expect(200), &wheel.bytes[..]);
+    assert_eq!(lookups(&larder, "wrong"), 1.0);
+    patiently("the fact is written anew", || {
+        fleet.bucket.object(&key).text() == fact
+    });
+}
+
+#[test]
+fn a_store_that_is_away_is_left_alone_readiness_says_so_and_it_is_used_again_when_it_is_back() {
+    let gitlab = GitLab::start();
+    let wheels: Vec<_> = (0..8)
+        .map(|n| {
+            Distribution::new(&format!("demo{n}"), "1.0")
+                .payload(20_000)
+                .wheel()
+        })
+        .collect();
+    for wheel in &wheels {
+        gitlab.publish(42, wheel);
+    }
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let relay = FaultyRelay::start(fleet.bucket.address);
+    relay.fails(RelayFault::Closed);
+    let lines = format!("{LIMITS}\nbreaker_failures = 2\nbreaker_open_for = \"3s\"");
+    let member = fleet.member_with(Larder::builder(&gitlab), Some(relay.address()), &lines);
+    let larder = member.start();
+    let reader = larder.client().token(token::READER);
+    for wheel in &wheels {
+        let reply = reader.get(&path::project_file(42, wheel));
+        assert_eq!(reply.expect(200), &wheel.bytes[..]);
+    }
+    let ready = larder.client().get("/-/health/ready").text();
+    assert!(
+        ready.starts_with("degraded") && ready.contains("shared_store"),
+        "{ready}"
+    );
+    assert!(lookups(&larder, "skipped") >= 1.0);
+    assert_eq!(wholes(&gitlab), wheels.len());
+
+    relay.fails(RelayFault::None);
+    patiently("all are uploaded after all", || {
+        larder.metric("larder_shared_store_uploads_total{result=\"completed\"}") == Some(8.0)
+    });
+    patiently("it is well again", || {
+        larder
+            .client()
+            .get("/-/health/ready")
+            .text()
+            .starts_with("ok")
+    });
+    for wheel in &wheels {
+        assert!(fleet.bucket.has_blob(&wheel.sha256));
+    }
+}

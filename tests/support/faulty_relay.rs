@@ -1,0 +1,175 @@
+//! A TCP relay that misbehaves on command: between larder and a server of others that cannot be told to.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+const PIECE_BYTES: usize = 16 * 1024;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RelayFault {
+    #[default]
+    None,
+    /// Every connection is closed at once.
+    Closed,
+    /// After so many bytes to the client of one connection nothing more comes.
+    Stalls { after: usize },
+    /// After so many bytes to the client of one connection it is closed.
+    Cuts { after: usize },
+    /// So many bytes a second reach the client, once this many have.
+    Slow {
+        after: usize,
+        bytes_per_second: usize,
+    },
+    /// Every request is answered with this status and body.
+    Answers {
+        status: &'static str,
+        body: &'static str,
+    },
+}
+
+#[derive(Debug)]
+pub struct FaultyRelay {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    fault: Mutex<RelayFault>,
+    connections: AtomicU64,
+    open: Mutex<Vec<TcpStream>>,
+}
+
+impl Shared {
+    fn fault(&self) -> RelayFault {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FaultyRelay {
+    pub fn start(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let address = listener.local_addr().expect("a listening socket");
+        let shared = Arc::new(Shared::default());
+        let relays = Arc::clone(&shared);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                relays.connections.fetch_add(1, Ordering::SeqCst);
+                if let Ok(handle) = client.try_clone() {
+                    let mut open = relays.open.lock().unwrap_or_else(PoisonError::into_inner);
+                    open.push(handle);
+                }
+                let shared = Arc::clone(&relays);
+                thread::spawn(move || serve(client, server, &shared));
+            }
+        });
+        Self { address, shared }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on; connections that are open are closed.
+    pub fn fails(&self, fault: RelayFault) {
+        *self
+            .shared
+            .fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = fault;
+        let mut open = self
+            .shared
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for connection in open.drain(..) {
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Connections so far.
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+}
+
+fn serve(client: TcpStream, server: SocketAddr, shared: &Arc<Shared>) {
+    match shared.fault() {
+        RelayFault::Closed => {}
+        RelayFault::Answers { status, body } => answer(client, status, body),
+        fault => {
+            if let Ok(server) = TcpStream::connect(server) {
+                relay(client, server, fault);
+            }
+        }
+    }
+}
+
+fn answer(mut client: TcpStream, status: &str, body: &str) {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        match client.read(&mut byte) {
+            Ok(1) => head.push(byte[0]),
+            _ => return,
+        }
+    }
+    let length = body.len();
+    let text = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/xml\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    );
+    let _ = client.write_all(text.as_bytes());
+    let _ = client.shutdown(Shutdown::Write);
+    // Until the client has sent what it had to: a reset could lose the answer.
+    let _ = client.set_read_timeout(Some(Duration::from_secs(5)));
+    while matches!(client.read(&mut [0; PIECE_BYTES]), Ok(1..)) {}
+}
+
+fn relay(client: TcpStream, server: TcpStream, fault: RelayFault) {
+    let (Ok(mut from_client), Ok(mut to_server)) = (client.try_clone(), server.try_clone()) else {
+        return;
+    };
+    thread::spawn(move || {
+        let _ = std::io::copy(&mut from_client, &mut to_server);
+        let _ = to_server.shutdown(Shutdown::Write);
+    });
+    let mut from_server = server;
+    let mut to_client = client;
+    let mut passed = 0;
+    let mut piece = vec![0; PIECE_BYTES];
+    while let Ok(length @ 1..) = from_server.read(&mut piece) {
+        let mut length = length;
+        match fault {
+            RelayFault::Stalls { after } | RelayFault::Cuts { after } => {
+                length = length.min(after.saturating_sub(passed));
+            }
+            RelayFault::Slow {
+                after,
+                bytes_per_second,
+            } if passed > after => {
+                let pause = length as f64 / bytes_per_second as f64;
+                thread::sleep(Duration::from_secs_f64(pause));
+            }
+            _ => {}
+        }
+        if to_client.write_all(&piece[..length]).is_err() {
+            break;
+        }
+        passed += length;
+        match fault {
+            RelayFault::Stalls { after } if passed >= after => {
+                // Until the client gives up.
+                let _ = to_client.read(&mut [0; 1]);
+                break;
+            }
+            RelayFault::Cuts { after } if passed >= after => break,
+            _ => {}
+        }
+    }
+    let _ = to_client.shutdown(Shutdown::Both);
+    let _ = from_server.shutdown(Shutdown::Both);
+}
