@@ -1003,7 +1003,8 @@ fn a_page_of_ten_thousand_files_takes_little_memory() {
         mebibytes(larder.resident_bytes()),
     );
     println!("{figures}");
-    assert!(mebibytes(peak) < 64, "{figures}");
+    // What a binary with its debug information maps for itself is in both.
+    assert!(mebibytes(peak - idle) < 28, "{figures}");
     assert_eq!(
         gitlab.log().count(Kind::Page),
         2,
