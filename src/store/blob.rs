@@ -122,7 +122,7 @@ pub fn note_use(file: &File) {
 }
 
 /// Bytes under a digest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StoredBlob {
     pub digest: Digest,
     pub bytes: u64,
@@ -131,9 +131,28 @@ pub struct StoredBlob {
     pub written: SystemTime,
 }
 
+impl StoredBlob {
+    /// What lies there under a digest, as its file looks.
+    pub fn of(digest: Digest, meta: &Metadata) -> Self {
+        let written = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        Self {
+            digest,
+            bytes: meta.len(),
+            used: meta.accessed().unwrap_or(written),
+            written,
+        }
+    }
+}
+
 /// Every body that lies there, also while a daemon is at work. Blocks.
 pub fn every(layout: &Layout) -> Result<Vec<StoredBlob>, StoreError> {
     let mut found = Vec::new();
+    each(layout, |blob| found.push(blob))?;
+    Ok(found)
+}
+
+/// The same, one at a time.
+pub fn each(layout: &Layout, mut visit: impl FnMut(StoredBlob)) -> Result<(), StoreError> {
     let mut folders = vec![layout.content()];
     while let Some(folder) = folders.pop() {
         for path in entries(&folder)? {
@@ -143,15 +162,9 @@ pub fn every(layout: &Layout) -> Result<Vec<StoredBlob>, StoreError> {
             if meta.is_dir() {
                 folders.push(path);
             } else if let Some(digest) = layout.digest_of(&path) {
-                let written = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-                found.push(StoredBlob {
-                    digest,
-                    bytes: meta.len(),
-                    used: meta.accessed().unwrap_or(written),
-                    written,
-                });
+                visit(StoredBlob::of(digest, &meta));
             }
         }
     }
-    Ok(found)
+    Ok(())
 }

@@ -24,6 +24,7 @@ use rustix::fs::OFlags;
 
 use super::blob::{self, Blob, StoredBlob, note_use};
 use super::error::StoreError;
+use super::eviction::{EvictionQueue, LongestUnused};
 use super::folder::Folder;
 use super::hashed_read::HashedRead;
 use super::index::integrity;
@@ -56,7 +57,8 @@ pub struct Blobs {
     folder: Arc<Folder>,
     handles: Cache<Digest, Arc<Blob>>,
     checks: Mutex<HashMap<Digest, Weak<PartialFile>>>,
-    evicting: Mutex<()>,
+    /// What to evict next; locked by the one eviction at a time.
+    evictions: Mutex<EvictionQueue>,
     /// Nothing is evicted.
     keeps_everything: AtomicBool,
 }
@@ -67,7 +69,7 @@ impl Blobs {
             folder,
             handles: Cache::new(HANDLES_MAX),
             checks: Mutex::default(),
-            evicting: Mutex::default(),
+            evictions: Mutex::default(),
             keeps_everything: AtomicBool::default(),
         }
     }
@@ -225,17 +227,38 @@ impl Blobs {
     }
 
     fn evict(&self, needed: u64) -> Result<(), StoreError> {
-        let _one_at_a_time = self.evicting.lock();
-        let excess = self.folder.ledger.excess(needed);
+        let mut queue = self.evictions.lock();
+        let mut excess = self.folder.ledger.excess(needed);
         if excess == 0 || self.keeps_everything() {
             return Ok(());
         }
-        let wanted = Sets::new(Arc::clone(&self.folder)).digests().unwrap_or_else(|why| {
-            tracing::warn!(error = %why, "cannot read which files belong to sets: they are evicted like others");
-            HashSet::new()
-        });
-        let stored = blob::every(&self.folder.layout)?;
-        for victim in victims(stored, &wanted, excess) {
+        let wanted = self.wanted();
+        queue.drop_wanted(&wanted);
+        let mut has_walked = false;
+        loop {
+            let freed = self.evict_queued(&mut queue, excess)?;
+            excess = excess.saturating_sub(freed);
+            if excess == 0 || (has_walked && freed == 0) {
+                return Ok(());
+            }
+            *queue = self.walk(&wanted)?;
+            has_walked = true;
+        }
+    }
+
+    /// Removes what is queued until `excess` bytes are gone; how many went.
+    fn evict_queued(&self, queue: &mut EvictionQueue, excess: u64) -> Result<u64, StoreError> {
+        let mut freed = 0;
+        while freed < excess {
+            let Some(victim) = queue.pop() else { break };
+            let path = self.folder.layout.blob(victim.digest);
+            let Ok(meta) = path.symlink_metadata() else {
+                continue;
+            };
+            // Used, or put in anew, since the walk.
+            if StoredBlob::of(victim.digest, &meta) != victim {
+                continue;
+            }
             self.handles.invalidate(&victim.digest);
             // An open reader keeps its bytes: unlinking takes only the name.
             cacache::remove_hash_sync(self.folder.layout.root(), &integrity(victim.digest))?;
@@ -245,27 +268,66 @@ impl Blobs {
                 .evicted(victim.bytes, victim.used, clock::wall());
             self.folder.changes.note();
             tracing::debug!(digest = %victim.digest, bytes = victim.bytes, "evicted");
+            freed += victim.bytes;
         }
-        Ok(())
+        Ok(freed)
     }
 
-    /// Counts what is on disk. Walks the whole folder: run it behind the start-up, on a blocking
-    /// thread.
+    /// What sets name.
+    fn wanted(&self) -> HashSet<Digest> {
+        Sets::new(Arc::clone(&self.folder)).digests().unwrap_or_else(|why| {
+            tracing::warn!(error = %why, "cannot read which files belong to sets: they are evicted like others");
+            HashSet::new()
+        })
+    }
+
+    fn walk(&self, wanted: &HashSet<Digest>) -> Result<EvictionQueue, StoreError> {
+        let mut found = LongestUnused::new(wanted);
+        blob::each(&self.folder.layout, |blob| found.add(blob))?;
+        Ok(found.into_queue())
+    }
+
+    /// Walks the store ahead of the download that would have to wait for it, if it is nearly full
+    /// and few of the bodies are left that the last walk found. Blocks.
+    pub(super) fn queue_evictions(&self) {
+        let ledger = &self.folder.ledger;
+        let budget = ledger.budget();
+        let is_nearly_full = ledger.taken() > budget - budget / 16;
+        if !is_nearly_full || !self.evictions.lock().runs_low() || self.keeps_everything() {
+            return;
+        }
+        // Evictions go on meanwhile: what they take is passed over later.
+        match self.walk(&self.wanted()) {
+            Ok(queue) => *self.evictions.lock() = queue,
+            Err(why) => tracing::warn!(error = %why, "cannot look for what to evict next"),
+        }
+    }
+
+    /// Counts what is on disk, and notes what to evict first. Walks the whole folder: run it behind
+    /// the start-up, on a blocking thread.
     ///
     /// # Errors
     /// When the folder cannot be read.
     pub fn scan_usage(&self) -> Result<(), StoreError> {
-        let found = blob::every(&self.folder.layout)?;
-        self.folder
-            .ledger
-            .found(found.iter().map(|blob| blob.bytes).sum());
-        self.folder.health.blobs_came(found.len() as u64);
+        let wanted = self.wanted();
+        let mut found = LongestUnused::new(&wanted);
+        let mut bytes = 0;
+        let mut count = 0;
+        blob::each(&self.folder.layout, |blob| {
+            bytes += blob.bytes;
+            count += 1;
+            found.add(blob);
+        })?;
+        self.folder.ledger.found(bytes);
+        self.folder.health.blobs_came(count);
+        *self.evictions.lock() = found.into_queue();
         Ok(())
     }
 
     pub(super) fn bytes_on_disk(&self) -> Result<u64, StoreError> {
-        let found = blob::every(&self.folder.layout)?;
-        Ok(found.iter().map(|blob| blob.bytes).sum())
+        let mut bytes = 0;
+        blob::each(&self.folder.layout, |blob| bytes += blob.bytes)?;
+        Ok(bytes)
     }
 }
 
@@ -410,6 +472,29 @@ mod tests {
             Ok(BlobLookup::Whole(_))
         ));
         assert!(used()? > long_ago, "not noted after an hour");
+        Ok(())
+    }
+
+    #[test]
+    fn what_was_used_since_the_walk_is_passed_over() -> Result<(), Box<dyn std::error::Error>> {
+        let dir = tempfile::tempdir()?;
+        let folder = Folder::new(Layout::make(dir.path())?, 3);
+        let blobs = Blobs::new(Arc::clone(&folder));
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let mut paths = Vec::new();
+        for number in 0..3u8 {
+            let path = folder.layout.blob(Digest::of(&[number]));
+            fs::create_dir_all(path.parent().expect("a folder"))?;
+            fs::write(&path, [number])?;
+            let used = long_ago + Duration::from_secs(u64::from(number));
+            File::open(&path)?.set_times(FileTimes::new().set_accessed(used))?;
+            paths.push(path);
+        }
+        blobs.scan_usage()?;
+        File::open(&paths[0])?.set_times(FileTimes::new().set_accessed(clock::wall()))?;
+        let _room = blobs.reserve(1)?;
+        let left: Vec<bool> = paths.iter().map(|path| path.exists()).collect();
+        assert_eq!(left, [true, false, true]);
         Ok(())
     }
 }

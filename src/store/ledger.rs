@@ -10,9 +10,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::blob::StoredBlob;
 use crate::values::digest::Digest;
 
-/// After eviction this share of the budget is free, in parts of 16, so that not every store evicts.
-const HEADROOM_SIXTEENTHS: u64 = 1;
-
 /// One cache folder's budget.
 #[derive(Debug)]
 pub struct Ledger {
@@ -77,15 +74,10 @@ impl Ledger {
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
     }
 
-    /// How many bytes must go so that `needed` more fit, with some room to spare. Zero if they fit
-    /// now.
+    /// How many bytes must go so that `needed` more fit. Zero if they fit now.
     pub(super) fn excess(&self, needed: u64) -> u64 {
         let wanted = self.taken().saturating_add(needed);
-        let budget = self.budget();
-        if wanted <= budget {
-            return 0;
-        }
-        (wanted - budget).saturating_add(budget / 16 * HEADROOM_SIXTEENTHS)
+        wanted.saturating_sub(self.budget())
     }
 }
 
@@ -191,7 +183,7 @@ mod tests {
         let ledger = Arc::new(Ledger::new(100));
         ledger.found(80);
         ledger.set_budget(64);
-        assert_eq!(ledger.excess(0), 16 + 4);
+        assert_eq!(ledger.excess(0), 16);
         assert!(ledger.reserve(1).is_none());
         ledger.removed(20);
         assert_eq!((ledger.excess(0), ledger.reserve(4).is_some()), (0, true));
@@ -205,6 +197,6 @@ mod tests {
         }
         assert_eq!(ledger.taken(), 50);
         assert_eq!(ledger.excess(40), 0);
-        assert_eq!(ledger.excess(60), 10 + 6);
+        assert_eq!(ledger.excess(60), 10);
     }
 }

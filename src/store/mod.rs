@@ -20,6 +20,7 @@ mod changes;
 mod control_socket;
 mod disk_health;
 mod error;
+mod eviction;
 mod folder;
 mod folder_facts;
 mod hashed_read;
@@ -251,8 +252,10 @@ impl Store {
 
     /// Finds out whether a disk that failed works again, and ends the back-off then: a full one by
     /// looking whether what did not fit would fit now, any by writing a little. Until then it
-    /// counts as failing; the back-off ends by itself. Without a failure it is not touched. Blocks.
+    /// counts as failing; the back-off ends by itself. Without a failure nothing is written, and it
+    /// is made known what to evict next. Blocks.
     pub fn look_after_disk(&self, now: Instant) {
+        self.blobs.queue_evictions();
         if !self.folder.health.has_fault() {
             return;
         }

@@ -341,6 +341,34 @@ fn on_disk(larder: &Larder) -> u64 {
 }
 
 #[test]
+fn as_much_is_evicted_as_is_needed_and_the_longest_unused_first() {
+    const FIT: usize = 4;
+    let gitlab = GitLab::start();
+    let larder = Larder::builder(&gitlab)
+        .setting("cache_size = \"4MiB\"")
+        .start();
+    let client = reader(&larder);
+    let mut files = Vec::new();
+    for number in 0..FIT + 3 {
+        let file = publish(&gitlab, &format!("file{number}"), 1_000_000);
+        client.get(&path::project_file(42, &file)).expect(200);
+        eventually("the newest is kept", || {
+            StoreListing::of(&larder.cache_dir()).holds(&file.sha256)
+        });
+        files.push(file);
+        let listing = StoreListing::of(&larder.cache_dir());
+        for (other, file) in files.iter().enumerate() {
+            let is_to_be_here = other + FIT > number;
+            assert_eq!(
+                listing.holds(&file.sha256),
+                is_to_be_here,
+                "{other} after {number}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_budget_holds_and_eviction_breaks_no_download() {
     const BUDGET: u64 = 4 << 20;
     for act in [None, Some(Act::Chunked)] {
