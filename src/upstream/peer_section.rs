@@ -68,7 +68,7 @@ macro_rules! peer_section {
                     retry_after: Span::seconds(3),
                     breaker_failures: 5,
                     breaker_open_for: Span::seconds(30),
-                    idle_connections: 32,
+                    idle_connections: 64,
                 }
             }
         }
