@@ -194,6 +194,7 @@ fn r3_an_end_that_was_read_with_a_head_is_given_once_and_to_one_caller() {
         head(&client, second);
         // Another caller, with the same right, has an answer of its own.
         let other = larder.client().token(token::DEVELOPER);
+        other.get(&path::project_page(42, "ended")).expect(200);
         end(&other, second);
         assert_eq!(moved(&gitlab, second).0, 2, "{storage:?}");
         end(&client, second);
