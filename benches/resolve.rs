@@ -9,7 +9,7 @@
 //! Prints a table in Markdown and writes nothing else; everything happens on 127.0.0.1 and in
 //! temporary folders. It needs Python, for the pinned uv and pip of the tests.
 //!
-//! 40 packages that depend on each other, in three versions each, of 5 to 1,500 files, lie in the
+//! 40 packages that depend on each other, in three versions each, of 5 to 600 files, lie in the
 //! tests' stand-in for GitLab, whose every answer begins 30 ms late and whose index has no metadata. One of the newest
 //! versions does not fit the others, so that the resolver has to step back. `uv lock` reads the
 //! index and metadata only; `uv pip install` fetches the wheels as well, and so does `pip install`,
@@ -43,7 +43,7 @@ const SIZES: [usize; 10] = [
     50_000, 60_000, 80_000, 120_000, 200_000, 350_000, 600_000, 1_100_000, 2_500_000, 4_000_000,
 ];
 /// Of the small modules in them, in turn: the more, the longer a wheel's directory.
-const MODULES: [usize; 10] = [5, 10, 20, 40, 70, 100, 200, 300, 600, 1500];
+const MODULES: [usize; 10] = [5, 10, 20, 30, 40, 60, 80, 100, 150, 600];
 /// Of their descriptions, in turn: most of a real METADATA.
 const DESCRIPTIONS: [usize; 4] = [2_000, 6_000, 15_000, 40_000];
 /// Needs what no other package can live with, in its newest version.
@@ -280,7 +280,14 @@ fn run(command: Command, server: &str, names: &[String]) -> Outcome {
         }
         Command::Pip => {
             let target = user.folder().join("site").to_string_lossy().into_owned();
-            let arguments = ["install", "--target", &target, "--index-url", &index];
+            let arguments = [
+                "install",
+                "--no-compile",
+                "--target",
+                &target,
+                "--index-url",
+                &index,
+            ];
             let wanted = wanted.iter().map(String::as_str);
             let arguments: Vec<&str> = arguments.into_iter().chain(wanted).collect();
             user.pip(&arguments)
