@@ -164,9 +164,8 @@ impl Files {
         let answer = answer.uncoded()?;
         // Where nothing else tells, only an announced length tells a whole body from a cut one.
         let size = answer.length().ok_or(AdoptionError::NotWhole)?;
-        let (mut spool, reservation) = make_room(&self.store, Some(size)).await?;
-        spool.announce(Some(size));
-        let pumped = pump(&self.store, answer, spool, reservation, 0, || false).await;
+        let (spool, reservation) = make_room(&self.store, Some(size)).await?;
+        let pumped = pump(&self.store, answer.body, spool, reservation, 0, || false).await;
         let (spool, reservation) = match pumped.ok_or(StoreError::Interrupted)? {
             (spool, reservation, BodyEnd::Complete) => (spool, reservation),
             (_, _, BodyEnd::Broke(cause)) => return Err(AdoptionError::Body(cause)),

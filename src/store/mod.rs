@@ -53,6 +53,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 pub use awaited::AwaitedBundles;
 pub use blob::{Blob, StoredBlob};
 pub use blobs::{BlobLookup, Blobs, Rehashed, Removal};
@@ -236,7 +238,9 @@ impl Store {
         }
         let reservation = self.blobs.reserve(bytes)?;
         let mut spool = self.spool(now)?;
-        let written = spool.write(metadata).map_err(SealError::of_own_bytes);
+        let written = spool
+            .write(&[Bytes::copy_from_slice(metadata)])
+            .map_err(SealError::of_own_bytes);
         written.inspect_err(|why| self.back_off(why, now))?;
         match spool.check(digest) {
             Checked::Whole(whole) => whole.seal(&self.blobs, reservation, record)?,
@@ -275,7 +279,7 @@ impl Store {
     fn try_disk(&self) -> Result<(), StoreError> {
         self.hold()?;
         let mut spool = Spool::create(&self.folder)?;
-        let written = spool.write(&[0; PROBE_BYTES]);
+        let written = spool.write(&[Bytes::from_static(&[0; PROBE_BYTES])]);
         written.map_err(SealError::of_own_bytes)?;
         spool.sync()
     }

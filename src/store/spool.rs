@@ -1,14 +1,17 @@
 //! A download's own file: bytes go in, and either a verified blob comes out or nothing does.
 //!
 //! Owns the order that survives power loss: write, check length and digest, fsync the file, rename
-//! it into the content layout, fsync the folder (cacache itself never fsyncs). All calls block: run
-//! them on a blocking thread. Must not know the network.
+//! it into the content layout, fsync the folder (cacache itself never fsyncs). What touches the
+//! file blocks: run it on a blocking thread. Must not know the network.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::{Errno, pwritev};
 use tempfile::{NamedTempFile, TempPath};
 
 use super::blob::Blob;
@@ -20,6 +23,9 @@ use super::ledger::Reservation;
 use super::partial_file::{Cause, PartialFile};
 use crate::values::clock;
 use crate::values::digest::{Digest, Hasher};
+
+/// Pieces written by one system call: the most that Linux takes.
+const PIECES_MAX: usize = 1024;
 
 /// The writing side of a [`PartialFile`] file. Dropped before [`VerifiedSpool::seal`], it leaves
 /// its readers a failure.
@@ -85,23 +91,38 @@ impl Spool {
         self.partial.announce(size);
     }
 
-    /// Appends bytes and lets readers see them.
+    /// Has the disk set aside the length that was announced, so that the file lies in one piece. A
+    /// file system that cannot is not at fault: the writes say whether there is room.
+    pub fn allocate(&self) {
+        let Some(size) = self.size else {
+            return;
+        };
+        if let Err(why) = fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, size) {
+            tracing::debug!(error = %why, "the disk sets nothing aside for a download");
+        }
+    }
+
+    /// Appends pieces and lets readers see them, before they are hashed: the watermark keeps the
+    /// last ones back until the digest agrees.
     ///
     /// # Errors
     /// [`SealError::Body`] with [`Cause::Long`] if the body outgrows its announced length; store
     /// errors as they come.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), SealError> {
-        let end = self.written + bytes.len() as u64;
+    pub fn write(&mut self, pieces: &[Bytes]) -> Result<(), SealError> {
+        let lengths = pieces.iter().map(|piece| piece.len() as u64);
+        let bytes: u64 = lengths.sum();
+        let end = self.written + bytes;
         if self.size.is_some_and(|size| end > size) {
             return Err(SealError::Body(Cause::Long));
         }
-        self.file
-            .write_all_at(bytes, self.written)
+        write_all_at(&self.file, pieces, self.written)
             .map_err(StoreError::io("write", self.place()))?;
-        self.hasher.update(bytes);
-        self.folder.health.spooled(bytes.len() as u64);
+        self.folder.health.spooled(bytes);
         self.written = end;
         self.partial.advance(end);
+        for piece in pieces {
+            self.hasher.update(piece);
+        }
         Ok(())
     }
 
@@ -130,7 +151,9 @@ impl Spool {
         Ok(true)
     }
 
-    /// Checks length and digest. A spool that is wrong can still be started over.
+    /// Checks length and digest, and lets the readers have the rest if both agree: they wait for
+    /// no disk, because a sync can take longer than the download. A spool that is wrong can still
+    /// be started over.
     pub fn check(self, digest: Digest) -> Checked {
         if self.size.is_some_and(|size| size != self.written) {
             return Checked::Wrong(self, Cause::Short);
@@ -138,6 +161,7 @@ impl Spool {
         if self.hasher.clone().finish() != digest {
             return Checked::Wrong(self, Cause::WrongDigest);
         }
+        self.partial.seal(self.written);
         Checked::Whole(VerifiedSpool {
             spool: self,
             digest,
@@ -169,6 +193,28 @@ impl Spool {
     }
 }
 
+/// Writes all of these, one behind the other.
+fn write_all_at(file: &File, pieces: &[Bytes], mut position: u64) -> io::Result<()> {
+    let slices = pieces.iter().map(|piece| IoSlice::new(piece));
+    let mut slices: Vec<IoSlice<'_>> = slices.collect();
+    let mut left = slices.as_mut_slice();
+    // Empty ones are no writes.
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        let some = &left[..left.len().min(PIECES_MAX)];
+        match pwritev(file, some, position) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                position += written as u64;
+                IoSlice::advance_slices(&mut left, written);
+            }
+            Err(Errno::INTR) => {}
+            Err(why) => return Err(why.into()),
+        }
+    }
+    Ok(())
+}
+
 /// What a check found.
 pub enum Checked {
     Whole(VerifiedSpool),
@@ -194,10 +240,7 @@ impl VerifiedSpool {
         &self.spool.file
     }
 
-    /// Lets the readers have the rest, makes the bytes a blob, and has `record` write down whose
-    /// they are.
-    ///
-    /// In this order, because a sync can take longer than the download: no client waits for it.
+    /// Makes the bytes a blob, and has `record` write down whose they are.
     ///
     /// # Errors
     /// When the blob cannot be made to last, or `record` fails. The readers get the verified bytes
@@ -225,7 +268,6 @@ impl VerifiedSpool {
         reservation: Reservation,
         record: impl FnOnce() -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        self.spool.partial.seal(self.spool.written);
         if let Err(why) = self.spool.file.sync_data() {
             self.spool.partial.take_back();
             return Err(StoreError::io("sync", self.spool.place())(why));
@@ -263,5 +305,27 @@ impl Drop for Spool {
     fn drop(&mut self) {
         self.folder.health.unspooled(self.written);
         self.partial.fail(Cause::Abandoned);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn pieces_lie_one_behind_the_other_however_many_they_are_and_however_short() -> io::Result<()> {
+        let mut file = tempfile::tempfile()?;
+        let pieces: Vec<Bytes> = (0..3 * PIECES_MAX)
+            .map(|number| vec![number as u8; number % 3].into())
+            .collect();
+        write_all_at(&file, &[Bytes::from_static(b"head")], 0)?;
+        write_all_at(&file, &pieces, 4)?;
+        write_all_at(&file, &[Bytes::new(), Bytes::new()], 0)?;
+        let mut read = Vec::new();
+        file.read_to_end(&mut read)?;
+        assert_eq!(read, [b"head".to_vec(), pieces.concat()].concat());
+        Ok(())
     }
 }

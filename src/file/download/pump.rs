@@ -1,21 +1,27 @@
 //! Carries a body from the network to the disk.
 //!
-//! Owns the hand-over between the two: pieces wait in a short queue, the disk is written on a
-//! blocking thread, and a disk that fails is left alone for a while. Must not know what the body
-//! should be.
+//! Owns the hand-over between the two: the disk is written on a blocking thread, in large pieces,
+//! because what comes while it is busy is gathered; and a disk that fails is left alone for a
+//! while. Must not know what the body should be, or who sends it.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::store::{Cause, Reservation, SealError, Spool, Store, StoreError};
-use crate::upstream::{BodyError, UpstreamResponse};
+use crate::upstream::{BodyError, IdleBody};
 use crate::values::clock;
 use crate::values::correlation;
 
-/// Pieces on their way from the network to the disk; each is at most what one socket read gave.
-const PIECES_IN_HAND: usize = 8;
+/// Bytes on their way from the network to the disk, besides the piece that comes next.
+const BYTES_IN_HAND: u32 = 2 << 20;
+
+/// Pieces that the disk is given at a time.
+const PIECES_WRITTEN_MAX: usize = 1024;
+
+/// From this length on the disk is asked to set the room aside.
+const ALLOCATED_BYTES_MIN: u64 = 1 << 20;
 
 /// Why a body ended.
 pub enum BodyEnd {
@@ -32,31 +38,45 @@ pub async fn make_room(
     let store = Arc::clone(store);
     let make = move || {
         let reservation = store.reserve(size, clock::now())?;
-        Ok((store.spool(clock::now())?, reservation))
+        let mut spool = store.spool(clock::now())?;
+        spool.announce(size);
+        if size.is_some_and(|size| size >= ALLOCATED_BYTES_MIN) {
+            spool.allocate();
+        }
+        Ok((spool, reservation))
     };
     correlation::spawn_blocking(make)
         .await
         .map_err(|_| StoreError::Interrupted)?
 }
 
+/// A piece on its way to the disk, and its share of [`BYTES_IN_HAND`].
+type PieceInHand = (Bytes, OwnedSemaphorePermit);
+
 /// Writes a body down, unless `give_up` says after some piece that no client wants it any more;
 /// `skip` bytes of it are there already. `None` if the writing thread fell.
 pub async fn pump(
     store: &Arc<Store>,
-    mut answer: UpstreamResponse,
+    mut body: IdleBody,
     spool: Spool,
     reservation: Reservation,
-    skip: u64,
+    mut skip: u64,
     give_up: impl Fn() -> bool,
 ) -> Option<(Spool, Reservation, BodyEnd)> {
-    let (pieces, incoming) = mpsc::channel(PIECES_IN_HAND);
+    let (pieces, incoming) = mpsc::unbounded_channel();
+    let shares = Arc::new(Semaphore::new(BYTES_IN_HAND as usize));
+    // Clients wait for the first bytes: the next ones come in behind these.
+    let mut alone = spool.written() == 0;
     let store = Arc::clone(store);
-    let writer =
-        correlation::spawn_blocking(move || write(&store, spool, reservation, skip, incoming));
+    let writer = correlation::spawn_blocking(move || write(&store, spool, reservation, incoming));
     let end = loop {
-        match answer.body.piece().await {
+        match body.piece().await {
             Ok(Some(piece)) => {
-                if pieces.send(piece).await.is_err() {
+                let bytes = unskipped(piece, &mut skip);
+                let share = if alone { BYTES_IN_HAND } else { share(&bytes) };
+                alone = false;
+                let share = Arc::clone(&shares).acquire_many_owned(share).await.ok()?;
+                if pieces.send((bytes, share)).is_err() {
                     // The writer gave up; it says why itself.
                     break BodyEnd::Complete;
                 }
@@ -78,21 +98,33 @@ pub async fn pump(
     Some((spool, reservation, end))
 }
 
+/// What of a piece is not there already.
+fn unskipped(mut piece: Bytes, skip: &mut u64) -> Bytes {
+    let skipped = usize::try_from(*skip).unwrap_or(usize::MAX);
+    let skipped = skipped.min(piece.len());
+    *skip -= skipped as u64;
+    piece.split_off(skipped)
+}
+
+fn share(bytes: &Bytes) -> u32 {
+    u32::try_from(bytes.len()).map_or(BYTES_IN_HAND, |bytes| bytes.min(BYTES_IN_HAND))
+}
+
 /// The blocking side of [`pump`].
 fn write(
     store: &Store,
     mut spool: Spool,
     mut reservation: Reservation,
-    mut skip: u64,
-    mut incoming: mpsc::Receiver<Bytes>,
+    mut incoming: mpsc::UnboundedReceiver<PieceInHand>,
 ) -> (Spool, Reservation, Result<(), Cause>) {
-    while let Some(mut piece) = incoming.blocking_recv() {
-        let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
-        skip -= skipped as u64;
-        let piece = piece.split_off(skipped);
-        let reached = spool.written() + piece.len() as u64;
+    let mut taken = Vec::new();
+    while incoming.blocking_recv_many(&mut taken, PIECES_WRITTEN_MAX) > 0 {
+        // The shares are free when all of it is written and hashed.
+        let (pieces, _shares): (Vec<_>, Vec<_>) = taken.drain(..).unzip();
+        let lengths = pieces.iter().map(|piece| piece.len() as u64);
+        let reached = spool.written() + lengths.sum::<u64>();
         let written = match store.blobs.grow(&mut reservation, reached) {
-            Ok(()) => spool.write(&piece),
+            Ok(()) => spool.write(&pieces),
             Err(why) => Err(SealError::Store(why)),
         };
         match written {

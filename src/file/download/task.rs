@@ -156,7 +156,6 @@ impl DownloadTask {
                 return self.hand_over(first, origin).await;
             }
         };
-        spool.announce(attempt.size);
         self.tell(DownloadStart::Streaming {
             partial: Arc::clone(spool.partial()),
             validators: attempt.validators.clone(),
@@ -172,15 +171,14 @@ impl DownloadTask {
             spool = written;
             reservation = room;
             let wrong = match end {
-                BodyEnd::Complete => match self.check(spool).await {
-                    Some(Checked::Whole(whole)) => {
+                BodyEnd::Complete => match spool.check(self.file.digest) {
+                    Checked::Whole(whole) => {
                         return self.seal(whole, reservation, &attempt).await;
                     }
-                    Some(Checked::Wrong(back, cause)) => {
+                    Checked::Wrong(back, cause) => {
                         spool = back;
                         cause.of_coded(coded)
                     }
-                    None => return,
                 },
                 BodyEnd::Broke(cause) => cause,
                 BodyEnd::Abandoned => break Cause::Abandoned,
@@ -220,7 +218,7 @@ impl DownloadTask {
         };
         let give_up = || self.is_deserted();
         let store = &self.downloads.store;
-        pump(store, answer, spool, reservation, skip, give_up).await
+        pump(store, answer.body, spool, reservation, skip, give_up).await
     }
 
     /// No client reads, and what is left is not worth fetching without one.
@@ -232,13 +230,6 @@ impl DownloadTask {
         let written = self.download.written();
         !worth_finishing(written, self.download.size(), alone_max)
             && self.downloads.retire_deserted(&self.file, &self.download)
-    }
-
-    async fn check(&self, spool: Spool) -> Option<Checked> {
-        let digest = self.file.digest;
-        correlation::spawn_blocking(move || spool.check(digest))
-            .await
-            .ok()
     }
 
     fn is_verified_first(&self, attempt: &Attempt) -> bool {

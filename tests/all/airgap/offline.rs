@@ -454,7 +454,9 @@ fn carry_file(store: &Store, address: &str, artifact: &Artifact) {
     };
     let bytes = artifact.bytes.len() as u64;
     let mut spool = store.spool(clock::now()).expect("a spool");
-    spool.write(&artifact.bytes).expect("room");
+    spool
+        .write(std::slice::from_ref(&artifact.bytes))
+        .expect("room");
     let Checked::Whole(whole) = spool.check(sha256) else {
         panic!("a wrong digest")
     };
