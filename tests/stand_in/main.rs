@@ -15,6 +15,7 @@ mod faults;
 mod files;
 mod isolated;
 mod packages;
+mod packages_api;
 mod pages;
 mod public_index;
 mod rights;

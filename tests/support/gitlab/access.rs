@@ -33,33 +33,14 @@ pub(super) fn identify(
         lookup(secret).filter(|token| token.kind == kind && token.state == TokenState::Active)
     };
 
-    if let Some(secret) = request
-        .header("PRIVATE-TOKEN")
-        .map(str::to_owned)
-        .or_else(|| request.query("private_token"))
-    {
-        let token = personal(&secret).ok_or_else(Answer::unauthorized)?;
-        return admit(token, intent);
-    }
-    let authorization = request
-        .header("Authorization")
-        .and_then(|value| value.split_once(' '));
-    let bearer = match authorization {
-        Some((scheme, secret)) if scheme.eq_ignore_ascii_case("bearer") => {
-            Some(secret.trim().to_owned())
-        }
-        _ => request
-            .query("access_token")
-            .or_else(|| request.query("bearer_token")),
-    };
-    if let Some(secret) = bearer {
-        let token = lookup(&secret).ok_or_else(Answer::unauthorized)?;
-        return admit(token, intent);
+    if let Some(caller) = by_header(universe, request, intent) {
+        return caller;
     }
     if let Some(secret) = request.header("Deploy-Token") {
         return Ok(working(secret, TokenKind::Deploy)
             .map_or(Caller::Anonymous, |token| Caller::Known(token.clone())));
     }
+    let authorization = authorization_of(request);
     let basic = authorization.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
     let Some((user, password)) = basic.and_then(|(_, text)| read_basic(text.trim())) else {
         return Ok(Caller::Anonymous);
@@ -75,6 +56,45 @@ pub(super) fn identify(
         Some(token) => admit(token, intent),
         None => Ok(Caller::Anonymous),
     }
+}
+
+/// The caller as the rest of the API knows it, which takes neither Basic nor deploy tokens.
+pub(super) fn identify_by_header(universe: &Universe, request: &Head) -> Result<Caller, Answer> {
+    by_header(universe, request, Intent::Read).unwrap_or(Ok(Caller::Anonymous))
+}
+
+fn authorization_of(request: &Head) -> Option<(&str, &str)> {
+    request
+        .header("Authorization")
+        .and_then(|value| value.split_once(' '))
+}
+
+/// By a token in a field or a parameter of its own, or as a Bearer token.
+fn by_header(
+    universe: &Universe,
+    request: &Head,
+    intent: Intent,
+) -> Option<Result<Caller, Answer>> {
+    let lookup = |secret: &str| universe.tokens.iter().find(|token| token.secret == secret);
+    let personal = |secret: &str| lookup(secret).filter(|token| token.kind == TokenKind::Personal);
+    if let Some(secret) = request
+        .header("PRIVATE-TOKEN")
+        .map(str::to_owned)
+        .or_else(|| request.query("private_token"))
+    {
+        let token = personal(&secret).ok_or_else(Answer::unauthorized);
+        return Some(token.and_then(|token| admit(token, intent)));
+    }
+    let bearer = match authorization_of(request) {
+        Some((scheme, secret)) if scheme.eq_ignore_ascii_case("bearer") => {
+            Some(secret.trim().to_owned())
+        }
+        _ => request
+            .query("access_token")
+            .or_else(|| request.query("bearer_token")),
+    };
+    let token = lookup(&bearer?).ok_or_else(Answer::unauthorized);
+    Some(token.and_then(|token| admit(token, intent)))
 }
 
 fn read_basic(text: &str) -> Option<(String, String)> {

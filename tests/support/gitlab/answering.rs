@@ -7,6 +7,7 @@ use super::super::http::{Answer, Head};
 use super::super::wheel::normalise;
 use super::access::{self, Caller, Intent, Rights};
 use super::object_store;
+use super::packages::PackagesApi;
 use super::pages;
 use super::request::{Route, Scope};
 use super::settings::{Settings, Storage};
@@ -75,7 +76,17 @@ impl<'a> Reading<'a> {
                 rest,
             } => self.forward(project, name, rest),
             Route::Version => self.version(),
+            Route::Packages(scope) => self.packages_api().packages(scope),
+            Route::PackageFiles { project, package } => self.packages_api().files(project, package),
             Route::Upload { .. } | Route::Authorize => Err(Answer::not_found()),
+        }
+    }
+
+    fn packages_api(&self) -> PackagesApi<'a> {
+        PackagesApi {
+            universe: self.universe,
+            settings: self.settings,
+            request: self.request,
         }
     }
 

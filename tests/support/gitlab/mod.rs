@@ -9,6 +9,7 @@ mod access;
 mod answer;
 mod answering;
 mod object_store;
+mod packages;
 mod pages;
 mod request;
 mod settings;

@@ -30,6 +30,13 @@ pub(super) enum Route {
     },
     Authorize,
     Version,
+    /// The packages API: the versions in a scope.
+    Packages(Scope),
+    /// The files of one version.
+    PackageFiles {
+        project: String,
+        package: String,
+    },
 }
 
 impl Route {
@@ -44,6 +51,16 @@ impl Route {
             ["groups", id, "-", "packages", "pypi", rest @ ..] => (Scope::Group(decode(id)), rest),
             ["projects", id, "packages", "pypi", rest @ ..] => (Scope::Project(decode(id)), rest),
             ["version"] => return Some(Self::Version),
+            ["projects", id, "packages"] => {
+                return Some(Self::Packages(Scope::Project(decode(id))));
+            }
+            ["groups", id, "packages"] => return Some(Self::Packages(Scope::Group(decode(id)))),
+            ["projects", id, "packages", package, "package_files"] => {
+                return Some(Self::PackageFiles {
+                    project: decode(id),
+                    package: decode(package),
+                });
+            }
             _ => return None,
         };
         match (scope, rest) {
@@ -77,6 +94,7 @@ impl Route {
             Self::Upload { .. } => Kind::Upload,
             Self::Authorize => Kind::Unknown,
             Self::Version => Kind::Version,
+            Self::Packages(_) | Self::PackageFiles { .. } => Kind::Packages,
         }
     }
 

@@ -82,6 +82,10 @@ impl Token {
         Self::new(TokenKind::Personal, secret)
     }
 
+    pub fn is_active(&self) -> bool {
+        self.state == TokenState::Active
+    }
+
     pub fn member(mut self, place: Place, role: Role) -> Self {
         self.memberships.push((place, role));
         self

@@ -65,6 +65,8 @@ pub struct StoredFile {
     pub sha256: String,
     pub bytes: Bytes,
     pub modified: SystemTime,
+    /// When it was uploaded, as the packages API tells it.
+    pub created: SystemTime,
     /// The row is there but the bytes are not.
     pub lost: bool,
 }
@@ -78,9 +80,29 @@ pub struct NewFile {
     pub filename: String,
     pub sha256: String,
     pub bytes: Bytes,
+    /// When it was uploaded.
+    pub created: SystemTime,
+}
+
+impl Package {
+    /// When its first file was uploaded.
+    pub fn created(&self) -> SystemTime {
+        let first = self.files.iter().map(|file| file.created).min();
+        first.unwrap_or(usual_time())
+    }
+}
+
+/// When files were uploaded of which a test says nothing.
+fn usual_time() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_704_164_645)
 }
 
 impl NewFile {
+    pub fn uploaded(mut self, created: SystemTime) -> Self {
+        self.created = created;
+        self
+    }
+
     pub fn declared_sha256(mut self, sha256: &str) -> Self {
         sha256.clone_into(&mut self.sha256);
         self
@@ -101,6 +123,7 @@ impl From<Artifact> for NewFile {
             filename: artifact.filename,
             sha256: artifact.sha256,
             bytes: artifact.bytes,
+            created: usual_time(),
         }
     }
 }
@@ -178,7 +201,8 @@ impl Universe {
             name: new.filename,
             sha256: new.sha256,
             bytes: new.bytes,
-            modified: SystemTime::UNIX_EPOCH + Duration::from_secs(1_704_164_645),
+            modified: usual_time(),
+            created: new.created,
             lost: false,
         };
         let next_package = self.last_package + 1;

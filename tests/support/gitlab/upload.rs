@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -239,6 +240,7 @@ impl<'a> Incoming<'a> {
             filename,
             sha256: field("sha256_digest"),
             bytes,
+            created: SystemTime::now(),
         };
         self.store(new)
     }

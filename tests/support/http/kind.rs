@@ -20,6 +20,8 @@ pub enum Kind {
     Forward,
     /// GitLab's own version, of which a daemon has no need
     Version,
+    /// GitLab's packages API
+    Packages,
     /// A path or a method that larder has no reason to send
     Unknown,
 }
