@@ -13,6 +13,15 @@ use crate::values::secret::Secret;
 
 const PRIVATE_TOKEN: HeaderName = HeaderName::from_static("private-token");
 const DEPLOY_TOKEN: HeaderName = HeaderName::from_static("deploy-token");
+const JOB_TOKEN: HeaderName = HeaderName::from_static("job-token");
+
+/// The user name that goes with a CI job token.
+const JOB_TOKEN_USER: &str = "gitlab-ci-token";
+
+/// How the user name of a deploy token begins, unless its maker chose another, and the token itself
+/// since GitLab 16.
+const DEPLOY_TOKEN_USER: &str = "gitlab+deploy-token";
+const DEPLOY_TOKEN_PREFIX: &[u8] = b"gldt-";
 
 /// The header fields that carry credentials, in the order they are fingerprinted.
 const FIELDS: [HeaderName; 3] = [AUTHORIZATION, PRIVATE_TOKEN, DEPLOY_TOKEN];
@@ -92,6 +101,43 @@ impl Credential {
 
     pub fn is_anonymous(&self) -> bool {
         self.fields.is_empty()
+    }
+
+    /// The same credential in the form in which GitLab's packages API takes it, which knows no
+    /// Basic: a job token or an access token in a field of its own. None for a deploy token, which
+    /// that API does not take, and for what cannot be read.
+    pub fn for_packages_api(&self) -> Option<Self> {
+        if self.is_anonymous() {
+            return Some(Self::default());
+        }
+        let named = |wanted: &HeaderName| self.fields.iter().find(|(name, _)| name == wanted);
+        if let Some((_, secret)) = named(&PRIVATE_TOKEN) {
+            return Self::of_field(PRIVATE_TOKEN, secret.expose());
+        }
+        let (_, authorization) = named(&AUTHORIZATION)?;
+        let shown = self.shown().into_iter().next()?;
+        match shown.user.as_deref() {
+            None => Self::of_field(AUTHORIZATION, authorization.expose()),
+            Some(JOB_TOKEN_USER) => Self::of_field(JOB_TOKEN, &shown.secret),
+            Some(user) if user.starts_with(DEPLOY_TOKEN_USER) => None,
+            Some(_) => Self::of_field(PRIVATE_TOKEN, &shown.secret),
+        }
+    }
+
+    /// Whether it is a job token in a field of its own.
+    pub fn is_job_token(&self) -> bool {
+        self.fields.iter().any(|(name, _)| *name == JOB_TOKEN)
+    }
+
+    /// A field with a token, unless it is a deploy token, or no field's value.
+    fn of_field(name: HeaderName, token: &[u8]) -> Option<Self> {
+        let is_value = HeaderValue::from_bytes(token).is_ok() && !token.is_empty();
+        if !is_value || token.starts_with(DEPLOY_TOKEN_PREFIX) {
+            return None;
+        }
+        Some(Self {
+            fields: vec![(name, Secret::new(token))],
+        })
     }
 
     /// Puts the fields on a request to the upstream they were meant for.
@@ -185,6 +231,48 @@ mod tests {
             Some(&b"Bearer t0ken"[..])
         );
         assert_eq!(sent(Credential::anonymous()), None);
+    }
+
+    #[test]
+    fn the_packages_api_gets_each_token_in_a_form_that_it_takes() {
+        let sent = |name: HeaderName, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::try_from(value).ok()?);
+            let mut sent = HeaderMap::new();
+            let credential = Credential::read(&headers).ok()?;
+            credential.for_packages_api()?.apply(&mut sent);
+            let (name, value) = sent.iter().next()?;
+            Some(format!("{name}: {}", value.to_str().ok()?))
+        };
+        let basic = |user: &str, token: &str| {
+            let pair = STANDARD.encode(format!("{user}:{token}"));
+            sent(AUTHORIZATION, &format!("Basic {pair}"))
+        };
+        let table = [
+            (basic("gitlab-ci-token", "j"), Some("job-token: j")),
+            (
+                basic("__token__", "glpat-1"),
+                Some("private-token: glpat-1"),
+            ),
+            (basic("__token__", "gldt-1"), None),
+            (basic("gitlab+deploy-token-5", "x"), None),
+            (basic("__token__", ""), None),
+            (
+                sent(PRIVATE_TOKEN, "glpat-1"),
+                Some("private-token: glpat-1"),
+            ),
+            (
+                sent(AUTHORIZATION, "Bearer o"),
+                Some("authorization: Bearer o"),
+            ),
+            (sent(AUTHORIZATION, "Digest o"), None),
+            (sent(DEPLOY_TOKEN, "x"), None),
+        ];
+        for (number, (found, expected)) in table.iter().enumerate() {
+            assert_eq!(found.as_deref(), *expected, "{number}");
+        }
+        let anonymous = Credential::anonymous().for_packages_api();
+        assert!(anonymous.is_some_and(|credential| credential.is_anonymous()));
     }
 
     #[test]

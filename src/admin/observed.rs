@@ -47,6 +47,7 @@ impl Observed {
             downloads: self.files.downloading() as u64,
             prefetch_queue: self.files.prefetching() as u64,
             page_fetches: self.pages.fetching() as u64,
+            dates: self.pages.dates(),
             grants: self.access.reading(),
             store: self.store.reading(now),
             connections: self.metrics.connections.read(),

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::metrics::ConnectionReading;
 use crate::access::GrantReading;
 use crate::file::FilesReading;
-use crate::index::{GivenPages, PublicIndex};
+use crate::index::{DatesReading, GivenPages, PublicIndex};
 use crate::store::StoreReading;
 use crate::upstream::{ParentReading, PeerReading};
 use crate::values::awaited_parts::AwaitedParts;
@@ -35,6 +35,8 @@ pub struct Readings {
     /// Wheels whose metadata is to be prefetched.
     pub prefetch_queue: u64,
     pub page_fetches: u64,
+    /// Of the files of GitLab's pages.
+    pub dates: DatesReading,
     pub grants: GrantReading,
     pub store: StoreReading,
     pub connections: ConnectionReading,

@@ -11,7 +11,7 @@ use super::command_context::{CommandContext, command_context};
 use super::error::StartError;
 use super::file_check::check_files;
 use super::mirrors::{known_mirrors, learned_facts, public_index_in_words};
-use super::settings::{bases, certificate_validity, service_credential};
+use super::settings::{bases, certificate_validity, dates_credential, service_credential};
 use super::upstreams::{Transports, transport, transports, upstreams};
 use crate::access::Credential;
 use crate::app::config::Config;
@@ -31,6 +31,8 @@ pub struct DoctorInput {
     pub followed: Option<String>,
     /// In whose name GitLab is asked.
     pub credential: Credential,
+    /// What GitLab's packages API alone is shown.
+    pub dates_token: Option<Credential>,
     /// For each step.
     pub limit: Duration,
     /// In bytes.
@@ -77,6 +79,7 @@ pub fn doctor_input(config: &Config, credential: Credential) -> Result<DoctorInp
         upstream: Arc::new(upstream),
         followed: public_index_in_words(config)?,
         credential,
+        dates_token: dates_credential(config)?,
         limit: STEP_TIMEOUT,
         cache_size: config.cache_size.0,
         connections: config.limits.connections,

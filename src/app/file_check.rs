@@ -8,7 +8,9 @@ use url::Url;
 
 use super::error::StartError;
 use super::mirrors::mirror_base;
-use super::settings::{bases, certificate_validity, offline_keys, service_credential};
+use super::settings::{
+    bases, certificate_validity, dates_credential, offline_keys, service_credential,
+};
 use super::token_file::token;
 use super::upstreams::{gitlab_url, shared_store, transport};
 use crate::app::config::Config;
@@ -29,6 +31,7 @@ pub fn check_files(config: &Config) -> Result<(), StartError> {
     if !config.offline {
         let environment = ProxyEnvironment::of_process();
         note(service_credential(config).map(drop));
+        note(dates_credential(config).map(drop));
         let url = bases(config).and_then(|bases| gitlab_url(&bases));
         let transport = config.gitlab.transport();
         note(check_transport("gitlab", &transport, url, &environment));

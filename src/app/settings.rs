@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::error::StartError;
 use super::mirrors::KnownMirror;
-use super::token_file::token;
+use super::token_file::{read_token, token};
 use crate::access::{Credential, OfflineKeys};
 use crate::admin::{Lifetimes, StatusSettings};
 use crate::app::config::Config;
@@ -91,6 +91,17 @@ pub fn bases(config: &Config) -> Result<Bases, StartError> {
 
 pub fn private_names(config: &Config) -> Result<PrivateNames, StartError> {
     PrivateNames::parse(&config.private_packages).map_err(StartError::setting)
+}
+
+/// The credential that only GitLab's packages API is shown, if there is one. Offline it is not even
+/// read.
+pub fn dates_credential(config: &Config) -> Result<Option<Credential>, StartError> {
+    if config.offline || config.gitlab.dates_token_file.is_empty() {
+        return Ok(None);
+    }
+    let path = Path::new(&config.gitlab.dates_token_file);
+    let token = read_token("gitlab.dates_token_file", path)?;
+    Ok(Some(Credential::service(&token)))
 }
 
 /// The operator's own credential, if there is one. Offline it is not even read.

@@ -14,7 +14,7 @@ use crate::access::GrantCounts;
 use crate::admin::Metrics;
 use crate::app::config::Config;
 use crate::file::{DownloadCounts, RunningDownloads, SharedStoreCounts};
-use crate::index::ChangeMark;
+use crate::index::{ChangeMark, DatesCounts};
 use crate::store::Store;
 use crate::upstream::{ParentState, PeerCounts};
 use crate::values::clock;
@@ -42,6 +42,7 @@ pub struct Shared {
     /// Downloads of all configurations.
     pub running_downloads: Arc<RunningDownloads>,
     pub download_counts: Arc<DownloadCounts>,
+    pub dates_counts: Arc<DatesCounts>,
     pub shared_store_counts: Arc<SharedStoreCounts>,
     /// Held by the command that takes from the store.
     pub taking: Arc<Mutex<()>>,
@@ -75,6 +76,7 @@ impl Shared {
             grant_counts: Arc::default(),
             running_downloads: Arc::default(),
             download_counts: Arc::default(),
+            dates_counts: Arc::default(),
             shared_store_counts: Arc::default(),
             taking: Arc::default(),
             changes: Arc::default(),

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::error::StartError;
 use super::mirrors::{KnownMirror, awaits_parent, known_mirrors};
 use super::settings::{
-    bases, mirrors_kept_unhashed, offline_keys, service_credential, sources, status_settings, swap,
+    bases, dates_credential, mirrors_kept_unhashed, offline_keys, service_credential, sources,
+    status_settings, swap,
 };
 use super::shared::Shared;
 use super::upstreams::upstreams;
@@ -17,7 +18,7 @@ use crate::admin::{Admin, Maintenance, Observed};
 use crate::airgap::BundleService;
 use crate::app::config::Config;
 use crate::file::{FileDependencies, Files};
-use crate::index::{PageDependencies, Pages};
+use crate::index::{DatesDependencies, PageDependencies, Pages, UploadDates};
 use crate::server::{Admission, Certificates, ListenAddress, LockRewriter, Services};
 use crate::upload::Uploads;
 use crate::upstream::Upstream;
@@ -128,6 +129,7 @@ impl<'a> Parts<'a> {
                 config.metadata.prefetch
             },
             changes: Arc::clone(&shared.changes),
+            dates: self.dates()?,
             held: config.offline.then(|| store.holdings()),
         };
         Ok(Pages::new(
@@ -135,6 +137,20 @@ impl<'a> Parts<'a> {
             sources(config, &self.mirrors)?,
             dependencies,
         ))
+    }
+
+    fn dates(&self) -> Result<Arc<UploadDates>, StartError> {
+        let config = self.config;
+        // A parent's pages tell what it was told.
+        let asks = config.index.upload_dates && !config.offline && config.parent().is_none();
+        let dependencies = DatesDependencies {
+            upstream: Arc::clone(&self.upstream),
+            store: Arc::clone(&self.shared.store.dates),
+            token: dates_credential(config)?,
+            asks,
+            counts: Arc::clone(&self.shared.dates_counts),
+        };
+        Ok(UploadDates::new(&config.index, dependencies))
     }
 
     fn files(&self) -> Arc<Files> {

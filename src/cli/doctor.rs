@@ -227,6 +227,8 @@ fn start_upstreams(
         credential: input.credential.clone(),
         project,
         is_parent: input.context.has_parent,
+        asks_dates: input.context.index.upload_dates,
+        dates_token: input.dates_token.clone(),
     };
     let section = match input.context.has_parent {
         true => "parent".to_owned(),

@@ -26,6 +26,16 @@ pub struct IndexConfig {
     pub max_fetches: usize,
     /// Prepared pages kept in memory.
     pub memory: Size,
+    /// Whether GitLab is asked when the files of its pages were uploaded, and how large they are.
+    pub upload_dates: bool,
+    /// Requests for that in a minute; half of them may come at once.
+    pub upload_dates_rate: u32,
+    /// Pages whose files GitLab is asked about at one time.
+    pub upload_dates_concurrency: usize,
+    /// Pages that wait for it; further ones are left for the next time they are asked for.
+    pub upload_dates_queue: usize,
+    /// Requests for one page in one go; the next time it is asked for goes on from there.
+    pub upload_dates_requests: u32,
 }
 
 impl Default for IndexConfig {
@@ -38,6 +48,11 @@ impl Default for IndexConfig {
             page_size: Size::mebibytes(8),
             max_fetches: 64,
             memory: Size::mebibytes(32),
+            upload_dates: true,
+            upload_dates_rate: 60,
+            upload_dates_concurrency: 2,
+            upload_dates_queue: 1024,
+            upload_dates_requests: 2000,
         }
     }
 }

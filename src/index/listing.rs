@@ -31,6 +31,7 @@ impl Pages {
         let links = self.fetcher.sources.links_of(&page.scope, url);
         let url = Url::parse(url).map_err(PageError::not_a_page)?;
         let project = page.name.clone().ok_or(PageError::Internal)?;
+        let dates = self.fetcher.dependencies.dates.stored(page);
         let page = page.clone();
         let addresses: Arc<Mutex<HashSet<String>>> = Arc::default();
         let seen = Arc::clone(&addresses);
@@ -39,8 +40,9 @@ impl Pages {
             seen.lock().insert(address.clone());
             Some(address)
         };
-        let listing = ProjectListing::read(format, project, url, body, address)
+        let mut listing = ProjectListing::read(format, project, url, body, address)
             .map_err(PageError::not_a_page)?;
+        listing.add_facts(|digest, filename| dates.find(digest, filename));
         let addresses = std::mem::take(&mut *addresses.lock());
         Ok((listing, addresses))
     }

@@ -3,6 +3,7 @@
 //! For `larder explain`. Judged by the same links and the same minimum age as pages that are
 //! served. Must not know where the page was stored.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -45,6 +46,7 @@ pub fn lookup(
         target: source,
         url: Url::parse(url).map_err(PageError::not_a_page)?,
         links: links.ok_or(PageError::Internal)?,
+        dates: Arc::default(),
     };
     let rewritten = Rewriting::whole(&job, body, &Validators::default())?;
     let files = MirrorFiles::new(rewritten.collected.mirrored);

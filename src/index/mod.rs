@@ -15,6 +15,7 @@ mod cache;
 mod change_mark;
 mod changes;
 mod config;
+mod dates;
 mod error;
 mod fetch;
 mod follow;
@@ -34,7 +35,7 @@ use std::time::Instant;
 
 use crate::access::Authorization;
 use crate::registry::{PageRef, Route, Scope};
-use crate::simple::ProjectName;
+use crate::simple::{Format, ProjectName};
 use crate::upstream::{Forward, Peer, UpstreamError};
 use crate::values::cache_status::CacheStatus;
 use crate::values::clock;
@@ -44,6 +45,7 @@ pub use cache::page::Page;
 pub use cache::representation::Coding;
 pub use change_mark::ChangeMark;
 pub use config::IndexConfig;
+pub use dates::{DatesCounts, DatesDependencies, DatesReading, UploadDates};
 pub use error::PageError;
 pub use fetch::PageDependencies;
 pub use fetch::body::PageStream;
@@ -158,6 +160,11 @@ impl Pages {
         self.fetcher.fetching()
     }
 
+    /// What was learned of the files of GitLab's pages.
+    pub fn dates(&self) -> DatesReading {
+        self.fetcher.dependencies.dates.reading()
+    }
+
     /// The pages that were lately given although upstream failed, by upstream.
     pub fn stale(&self, now: Instant) -> Vec<GivenPages> {
         self.stale.report(now)
@@ -200,6 +207,10 @@ impl Pages {
         };
         if let PageReply::Page { page, .. } = &reply {
             self.fetcher.annotate(page).await;
+            if request.format == Format::Json {
+                let dates = &self.fetcher.dependencies.dates;
+                dates.want(&request.caller, &request.page, page.undated());
+            }
         }
         Ok(reply)
     }
@@ -309,5 +320,11 @@ impl Pages {
         let reply = self.own(&anonymous, now).await?;
         self.note_past(&request.page, &reply, now);
         Ok(reply)
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        self.fetcher.dependencies.dates.close();
     }
 }

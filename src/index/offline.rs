@@ -179,6 +179,7 @@ impl OfflinePages {
                 target: format,
                 url,
                 links: links.held(self.holdings.clone()),
+                dates: self.fetcher.dependencies.dates.of(page).await,
             };
             let fetcher = &self.fetcher;
             match fetcher
@@ -211,6 +212,7 @@ impl OfflinePages {
             target: format,
             url,
             links: links.ok_or(PageError::Internal)?,
+            dates: Arc::default(),
         };
         let prepared = self
             .fetcher

@@ -34,7 +34,12 @@ impl Pages {
         {
             return Ok(PageReply::PassThrough(refusal));
         }
-        let known = fetcher.memory.entry(&key);
+        let known = match fetcher.memory.entry(&key) {
+            Some((entry, page)) if fetcher.lacks_dates(&key, &page) => {
+                Some(Box::pin(fetcher.with_dates(&key, entry, page)).await)
+            }
+            known => known,
+        };
         if !request.insists
             && let Authorization::Proven(permit) = standing
             && let Some(known) = &known
@@ -106,7 +111,7 @@ impl Pages {
         let decided = self
             .fetcher
             .decide(key, entry, UpstreamVerdict::Unasked, now);
-        if !decided.is_shown_unasked() || page.is_due_again(clock::wall()) {
+        if !decided.is_shown_unasked() || self.fetcher.is_due_again(key, page) {
             return None;
         }
         let uses = entry.used();

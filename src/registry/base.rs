@@ -59,6 +59,11 @@ impl Base {
         self.at("/api/v4/version")
     }
 
+    /// An address of GitLab's packages API, by its path below the base.
+    pub(super) fn packages_api(&self, path: &str) -> Url {
+        self.at(path)
+    }
+
     fn at(&self, path: &str) -> Url {
         let mut url = self.url.clone();
         url.set_path(&format!("{}{path}", self.root));

@@ -103,6 +103,15 @@ impl Scope {
         self.id.bytes().all(|b| b.is_ascii_digit())
     }
 
+    /// The scope's list in GitLab's packages API, below the root; a mirror has none.
+    pub(super) fn packages_api(&self) -> Option<String> {
+        match self.kind {
+            ScopeKind::Project => Some(format!("/api/v4/projects/{}/packages", self.id)),
+            ScopeKind::Group => Some(format!("/api/v4/groups/{}/packages", self.id)),
+            ScopeKind::Mirror => None,
+        }
+    }
+
     /// The scope's registry below the root, without a trailing slash.
     pub(super) fn path(&self) -> String {
         // With room for what follows.

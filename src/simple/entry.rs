@@ -73,13 +73,22 @@ pub enum Decision {
     Drop,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replacement {
     /// Without fragment, not escaped.
     pub address: String,
     /// Whether [`super::annotate`] may later add metadata here. Only for an entry that has no
     /// [`Entry::core_metadata`].
     pub markable: bool,
+    /// What the page does not say of the file and is known otherwise. HTML has no place for it.
+    pub facts: FileFacts,
+}
+
+/// What an index may know of a file beside its page (PEP 700).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FileFacts {
+    pub size: Option<u64>,
+    pub upload_time: Option<SystemTime>,
 }
 
 /// Entries that no reader can use, and that a page is served without.
@@ -138,6 +147,11 @@ impl<'a> Entry<'a> {
             self.more.upload_time = Some(text);
         }
     }
+}
+
+/// A date as PEP 700 asks for it.
+pub(super) fn written_time(time: SystemTime) -> String {
+    humantime::format_rfc3339_micros(time).to_string()
 }
 
 /// A date by RFC 3339 in UTC, as PEP 700 asks for; `+00:00`, which some indexes write, means the

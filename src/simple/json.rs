@@ -338,6 +338,7 @@ impl JsonReader {
                 let new = Replacement {
                     address: address.whole(),
                     markable: false,
+                    ..Replacement::default()
                 };
                 Ok(Some(Patch::new(&file, text, &address, &new)))
             }
@@ -368,11 +369,12 @@ impl Patch {
             None => "",
         };
         let new_text = format!("{}{fragment}", new.address);
-        if address.text != new_text
+        let facts = file.lacking(&new.facts);
+        if (address.text != new_text || !facts.is_empty())
             && let Some(range) = file.url_range(text)
         {
             patch.range = range;
-            patch.new = quoted(&new_text);
+            patch.new = quoted(&new_text) + &facts;
         }
         patch
     }

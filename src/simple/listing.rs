@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::entry::{CoreMetadata, Decision, Entry, PageSubject};
+use super::entry::{CoreMetadata, Decision, Entry, FileFacts, PageSubject, written_time};
 use super::facts::ProjectStatus;
 use super::filename;
 use super::format::Format;
@@ -156,6 +156,19 @@ impl ProjectListing {
             status,
             files,
         })
+    }
+
+    /// Adds what the page does not say of its files and is known otherwise.
+    pub fn add_facts(&mut self, known: impl Fn(Digest, &str) -> Option<FileFacts>) {
+        for (filename, file) in &mut self.files {
+            let Some(facts) = known(file.sha256, filename) else {
+                continue;
+            };
+            file.size = file.size.or(facts.size);
+            if file.upload_time.is_none() {
+                file.upload_time = facts.upload_time.map(written_time);
+            }
+        }
     }
 
     /// Whether its index says that nothing of it may be offered.

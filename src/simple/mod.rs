@@ -29,7 +29,9 @@ mod wheel_filename;
 
 pub use accept::negotiate;
 pub use annotate::annotate;
-pub use entry::{CoreMetadata, Decision, Entry, PageSubject, Replacement, SkippedEntries};
+pub use entry::{
+    CoreMetadata, Decision, Entry, FileFacts, PageSubject, Replacement, SkippedEntries,
+};
 pub use facts::ProjectStatus;
 pub use file_change::FileChange;
 pub use filename::{is_distribution, project_candidates, usual_project, version as file_version};

@@ -168,6 +168,7 @@ fn render(
         Decision::Keep => Replacement {
             address: entry.url.to_string(),
             markable: false,
+            ..Replacement::default()
         },
     };
     renderer.lock().add(entry, &new, facts);

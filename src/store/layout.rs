@@ -13,6 +13,7 @@
 //!   awaited/<bundle>                        split bundles of which not all parts have come
 //!   shared-uploads/<sha256 of an address>   files that are yet to be uploaded to the shared store
 //!   learned.json                            what was learned of upstreams
+//!   dates/<sha256 of a page's path>         sizes and upload dates of the files of GitLab's pages
 //!   quarantine/<digest>.<n>                 blobs whose bytes were found wrong
 //! ```
 //!
@@ -125,6 +126,12 @@ impl Layout {
     /// What was learned of upstreams.
     pub(super) fn learned(&self) -> PathBuf {
         self.root.join("learned.json")
+    }
+
+    /// Sizes and upload dates of the files of a page, by its path.
+    pub(super) fn dates(&self, page: &str) -> PathBuf {
+        let name = Digest::of(page.as_bytes()).to_string();
+        self.root.join("dates").join(name)
     }
 
     /// Where cacache looks for this content (pinned by a test).

@@ -18,6 +18,7 @@ mod blobs;
 mod catalog;
 mod changes;
 mod control_socket;
+mod dates;
 mod disk_health;
 mod error;
 mod eviction;
@@ -60,6 +61,7 @@ pub use blob::{Blob, StoredBlob};
 pub use blobs::{BlobLookup, Blobs, Rehashed, Removal};
 pub use catalog::{Catalog, CatalogEntry};
 pub use control_socket::ControlSocket;
+pub use dates::{DateStore, DatedFile, PageDates};
 pub use disk_health::{BACK_OFF, DiskFault, StoreReading};
 pub use error::StoreError;
 pub use folder_facts::{DiskSpeed, Filesystem, FolderFacts};
@@ -98,6 +100,7 @@ pub struct Store {
     pub sets: Sets,
     pub awaited: AwaitedBundles,
     pub learned: Arc<Learned>,
+    pub dates: Arc<DateStore>,
     /// Files that are yet to be uploaded to the shared store.
     pub upload_journal: Arc<UploadJournal>,
     folder: Arc<Folder>,
@@ -156,6 +159,7 @@ impl Store {
             sets: Sets::new(Arc::clone(&folder)),
             awaited: AwaitedBundles::read(Arc::clone(&folder)),
             learned: Arc::new(Learned::new(Arc::clone(&folder))),
+            dates: Arc::new(DateStore::new(Arc::clone(&folder))),
             upload_journal: Arc::new(UploadJournal::new(Arc::clone(&folder))),
             folder,
             staging: Arc::default(),

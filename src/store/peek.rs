@@ -12,12 +12,13 @@ use bytes::Bytes;
 
 use super::blob;
 use super::catalog::{self, CatalogEntry};
+use super::dates::{self, PageDates};
 use super::error::StoreError;
 use super::layout::Layout;
 use super::learned::{self, LearnedFacts};
 use super::metadata_index::{self, MetadataOrigin, WheelMark};
 use super::pages::{self, PageMeta};
-use crate::registry::{FileRef, MirrorPath, Route};
+use crate::registry::{FileRef, MirrorPath, PageRef, Route};
 use crate::simple::Format;
 use crate::values::digest::Digest;
 
@@ -97,6 +98,14 @@ impl Peek {
             meta: line.record.meta,
             body,
         }))
+    }
+
+    /// What is known of the files of one of GitLab's pages. Blocks.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn dates(&self, page: &PageRef) -> Result<PageDates, StoreError> {
+        dates::read(&self.layout, page)
     }
 
     /// What the catalogue says of a file's address. Blocks.

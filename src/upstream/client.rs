@@ -8,16 +8,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderValue;
+use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::config::{Forward, GitLabConfig};
 use super::connect::Transport;
 use super::counts::{PeerCounts, PeerReading};
 use super::error::UpstreamError;
-use super::gitlab::GitLab;
+use super::gitlab::{GITLAB, GitLab};
 use super::gitlab_check::GitLabCheck;
 use super::index_trial::{IndexTrial, TrialError};
 use super::mirror::Mirror;
+use super::packages_api::{ListPage, PackagesClient, PackagesError};
 use super::peer::Peer;
 use super::redirect::AllowedOrigins;
 use super::request::{FileAnswer, PageAnswer, UpstreamRequest};
@@ -25,13 +27,14 @@ use super::response::PassThrough;
 use super::shared_store::SharedStore;
 use super::upload_body::Outgoing;
 use crate::access::Credential;
-use crate::registry::{Bases, FileRef, MirrorBase, Route, Scope};
+use crate::registry::{Bases, FileRef, MirrorBase, PackagesAddress, Route, Scope};
 use crate::simple::ProjectName;
 use crate::values::clock;
 use crate::values::error_chain::BoxError;
 
 pub struct Upstream {
     gitlab: GitLab,
+    packages: PackagesClient,
     /// And the index that GitLab points to, if it is followed.
     mirrors: BTreeMap<Scope, Mirror>,
     index_trial: Option<IndexTrial>,
@@ -62,9 +65,9 @@ impl Upstream {
         via: HeaderValue,
         service_token: bool,
     ) -> Result<Self, String> {
-        let gitlab = GitLab::new(config, transport, bases, stores, via, service_token)?;
         Ok(Self {
-            gitlab,
+            packages: PackagesClient::new(config, transport, via.clone())?,
+            gitlab: GitLab::new(config, transport, bases, stores, via, service_token)?,
             mirrors: BTreeMap::new(),
             index_trial: None,
             offline: false,
@@ -142,6 +145,7 @@ impl Upstream {
     #[must_use]
     pub fn counting(mut self, counts: &PeerCounts) -> Self {
         self.gitlab.count_on(counts);
+        self.packages.count_on(counts.of(GITLAB.to_owned()));
         for mirror in self.mirrors.values_mut() {
             mirror.count_on(counts);
         }
@@ -294,6 +298,23 @@ impl Upstream {
             ChosenPeer::Mirror(mirror) => mirror.pass(request).await,
             ChosenPeer::GitLab(gitlab) => gitlab.pass(request).await,
         }
+    }
+
+    /// Asks GitLab's packages API for one page of a list.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn packages<T: DeserializeOwned>(
+        &self,
+        address: PackagesAddress<'_>,
+        credential: &Credential,
+    ) -> Result<ListPage<T>, PackagesError> {
+        if self.offline {
+            return Err(UpstreamError::Offline.into());
+        }
+        let missing = UpstreamError::Unusable("a mirror has no packages API");
+        let url = address.url(self.bases().asked()).ok_or(missing)?;
+        self.packages.list(&url, address.page(), credential).await
     }
 
     /// Sends an upload's body as it comes, once, on a connection of its own, and hands back

@@ -27,6 +27,8 @@ peer_section! {
         pub forward_origins: Vec<String> = Vec::new(),
         /// Optional service credential; empty means each caller's own.
         pub token_file: String = String::new(),
+        /// Shown to the packages API alone, where a caller's own is told no upload dates.
+        pub dates_token_file: String = String::new(),
         /// For GitLab to take the next piece of an upload, and to answer after the last one.
         pub upload_timeout: Span = Span::seconds(300),
         /// Largest body of a refusal that is passed on.

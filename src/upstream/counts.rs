@@ -14,8 +14,11 @@ use parking_lot::Mutex;
 use super::breaker::BreakerCondition;
 use crate::values::histogram::{Histogram, HistogramReading};
 
-/// What is asked for: the words of `Route::word`, and of the shared store what an address yielded.
-const KINDS: [&str; 6] = ["index", "page", "file", "metadata", "upload", "address"];
+/// What is asked for: the words of `Route::word`, sizes and upload dates, and of the shared store
+/// what an address yielded.
+const KINDS: [&str; 7] = [
+    "index", "page", "file", "metadata", "upload", "dates", "address",
+];
 
 /// How one request to a peer turned out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

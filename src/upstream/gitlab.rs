@@ -41,7 +41,7 @@ use crate::values::error_chain::BoxError;
 const HOPS_MAX: usize = 5;
 
 /// The names of the two peers, as operators see them; no mirror can have either.
-const GITLAB: &str = "gitlab";
+pub(super) const GITLAB: &str = "gitlab";
 const OBJECT_STORE: &str = "object_store";
 
 pub(super) struct GitLab {

@@ -23,6 +23,7 @@ mod index_trial;
 mod mirror;
 mod mirror_config;
 mod own_credential;
+mod packages_api;
 mod parent;
 mod peer;
 mod peer_client;
@@ -49,6 +50,7 @@ pub(crate) use gitlab::upload_headers;
 pub use index_trial::{IndexTrial, TrialError};
 pub use mirror::Mirror;
 pub use mirror_config::{MirrorConfig, UnhashedFiles};
+pub use packages_api::{ListPage, ListedPackage, PackageFile, PackagesError};
 pub use parent::{
     LarderStatus, ParentClient, ParentFault, ParentReading, ParentState, read_status,
 };

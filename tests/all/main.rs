@@ -59,6 +59,7 @@ mod cli {
 /// The real clients and index servers.
 mod clients {
     mod cold_install;
+    mod cooldown;
     mod failed_installs;
     mod gitlab_ci;
     mod index_servers;
@@ -106,6 +107,7 @@ mod index {
     mod pages;
     mod pages_json;
     mod staleness;
+    mod upload_dates;
 }
 
 /// PEP 658: wheels' metadata, made, advertised, prefetched, and a mirror's own.

@@ -166,6 +166,14 @@ impl Builder {
             Some(parent) => (format!("parent = {parent:?}"), String::new()),
             None => (String::new(), format!("url = {:?}", self.gitlab)),
         };
+        // Nor for dates.
+        let mut sections = self.sections.clone();
+        if !sections.contains("upload_dates") {
+            if !sections.contains("[index]\n") {
+                sections.push_str("\n[index]\n");
+            }
+            sections = sections.replacen("[index]\n", "[index]\nupload_dates = false\n", 1);
+        }
         // Nor is GitLab asked what it is.
         let unasked = if self.gitlab_settings.contains("check_at_start") {
             ""
@@ -174,7 +182,7 @@ impl Builder {
         };
         format!(
             "cache_dir = {cache:?}\n{parent}\n{}\n[gitlab]\n{gitlab}\n{unasked}\n{}\n{}\n{quiet}",
-            self.settings, self.gitlab_settings, self.sections
+            self.settings, self.gitlab_settings, sections
         )
     }
 }

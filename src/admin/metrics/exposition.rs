@@ -285,6 +285,22 @@ fn files(all: &Readings, families: &mut Families<'_>) -> fmt::Result {
         "Wheels whose metadata is to be prefetched",
         None,
         all.prefetch_queue,
+    )?;
+    let dates = all.dates;
+    families.counters(
+        (
+            "upload_dates",
+            "Files whose upload date GitLab was asked for, by whether it told it",
+            None,
+        ),
+        [("told", dates.told), ("untold", dates.untold)]
+            .map(|(result, count)| (vec![("result", result)], count)),
+    )?;
+    families.gauge(
+        "upload_dates_queue",
+        "Pages of GitLab's that wait for the upload dates of their files",
+        None,
+        dates.queue,
     )
 }
 

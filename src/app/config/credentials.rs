@@ -89,6 +89,7 @@ mod tests {
             "proxy_credential_file",
         ];
         assert_eq!(keys.map(secret), [2; 4]);
+        assert_eq!(secret("dates_token_file"), 1);
         assert_eq!(
             ["offline_users", "offline_tokens", "certificate", "key"].map(secret),
             [1; 4]
@@ -99,7 +100,7 @@ mod tests {
             "fleet_key_file",
         ];
         assert_eq!(of_shared_store.map(secret), [1; 3]);
-        assert_eq!(named, 15);
+        assert_eq!(named, 16);
         // A key that is added with such a name is to be added above.
         let all = shown.matches("_file\":\"\"").count() + shown.matches("_key\":\"\"").count();
         assert_eq!(all, shown.matches("\"ca_file\":\"\"").count());

@@ -190,6 +190,7 @@ impl Config {
         } = self;
         let mut values = vec![
             &mut gitlab.token_file,
+            &mut gitlab.dates_token_file,
             &mut gitlab.client_certificate,
             &mut gitlab.client_key,
             &mut gitlab.proxy_credential_file,

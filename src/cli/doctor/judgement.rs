@@ -159,6 +159,32 @@ pub fn registry(heard: &ProbeResponse, has_credential: bool) -> Vec<Finding> {
     vec![Finding::problem(check, found, advice)]
 }
 
+/// Whether GitLab's packages API tells when files were uploaded: to the token that is examined, if it
+/// is of a kind that may be told, and to `gitlab.dates_token_file`, if there is one.
+pub fn upload_dates(
+    own: Option<&Result<(), String>>,
+    operators: Option<&Result<(), String>>,
+) -> Finding {
+    let check = "upload dates";
+    let advice = "a cooldown finds nothing without them: put an access token (read_api) into \
+                  gitlab.dates_token_file";
+    match (own, operators) {
+        (_, Some(Err(why))) => Finding::problem(
+            check,
+            format!("GitLab tells none to gitlab.dates_token_file: {why}"),
+            "an access token with the scope read_api, whose owner may read the project",
+        ),
+        (Some(Ok(())), _) => Finding::ok(check, "GitLab tells them to this token"),
+        (_, Some(Ok(()))) => Finding::ok(check, "GitLab tells them to gitlab.dates_token_file"),
+        (Some(Err(why)), None) => Finding::warning(
+            check,
+            format!("GitLab tells this token none: {why}"),
+            advice,
+        ),
+        (None, None) => Finding::warning(check, "GitLab tells a deploy token none", advice),
+    }
+}
+
 /// What an index that came is written in.
 fn format(heard: &ProbeResponse) -> Finding {
     let check = "format";

@@ -16,11 +16,13 @@ use super::page_links::{self, PageLink};
 use super::{connection, judgement, machine};
 use crate::access::Credential;
 use crate::cli::deadline::in_time;
-use crate::registry::{AdminEndpoint, LinkTarget, MirrorBase, PageRef, Route, Scope};
+use crate::registry::{
+    AdminEndpoint, LinkTarget, MirrorBase, PackagesAddress, PageRef, Route, Scope,
+};
 use crate::simple::{Format, ProjectName};
 use crate::upstream::{
-    FileAnswer, Inquiry, ProbeResponse, Transport, Upstream, UpstreamRequest, WantedRange,
-    examine_connection,
+    FileAnswer, Inquiry, ListedPackage, ProbeResponse, Transport, Upstream, UpstreamRequest,
+    WantedRange, examine_connection,
 };
 use crate::values::byte_range::ByteRange;
 use crate::values::clock;
@@ -144,6 +146,10 @@ pub struct GitLabCheck {
     pub project: Option<Scope>,
     /// Whether it stands for the parent.
     pub is_parent: bool,
+    /// Whether it is asked for upload dates.
+    pub asks_dates: bool,
+    /// Of `gitlab.dates_token_file`.
+    pub dates_token: Option<Credential>,
 }
 
 impl GitLabCheck {
@@ -205,6 +211,9 @@ impl GitLabCheck {
             return;
         };
         page.name = Some(name.clone());
+        if self.asks_dates && !self.is_parent {
+            findings.push(self.ask_for_dates(scope, &name).await);
+        }
         let heard = self.prober.page(&page, &self.credential, PAGE_BYTES_MAX);
         let Ok(heard) = heard.await else {
             return;
@@ -221,6 +230,25 @@ impl GitLabCheck {
             }
             Err(why) => findings.push(silent("files", why)),
         }
+    }
+
+    async fn ask_for_dates(&self, scope: &Scope, name: &ProjectName) -> Finding {
+        let address = PackagesAddress::Packages {
+            scope,
+            name,
+            page: 1,
+        };
+        let upstream = &self.prober.upstream;
+        let mut told = [None, None];
+        let own = self.credential.for_packages_api();
+        for (credential, told) in [&own, &self.dates_token].into_iter().zip(&mut told) {
+            if let Some(credential) = credential {
+                let asked = upstream.packages::<ListedPackage>(address, credential);
+                *told = Some(in_time(self.prober.limit, asked).await.map(drop));
+            }
+        }
+        let [own, operators] = &told;
+        judgement::upload_dates(own.as_ref(), operators.as_ref())
     }
 
     /// The first link that is a file of GitLab's own.

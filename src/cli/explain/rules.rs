@@ -133,7 +133,28 @@ fn of_gitlab(explanation: &mut Explanation, route: &Route, context: &CommandCont
         && let Some(name) = &page.name
     {
         explanation.rule(forwarding(name, context));
+        if !context.has_parent {
+            explanation.rule(upload_dates(context));
+        }
     }
+}
+
+/// Where the upload dates of GitLab's files come from.
+fn upload_dates(context: &CommandContext) -> String {
+    if !context.index.upload_dates {
+        return "index.upload_dates = false: files have the upload dates that upstream's page tells, \
+                and GitLab's tells none"
+            .to_owned();
+    }
+    let otherwise = if context.gitlab.dates_token_file.is_empty() {
+        "a deploy token is told nothing (gitlab.dates_token_file is not set)"
+    } else {
+        "with gitlab.dates_token_file for what that token is not told"
+    };
+    format!(
+        "index.upload_dates = true: after a JSON page GitLab's packages API is asked when its files \
+         were uploaded, in the caller's name; {otherwise}"
+    )
 }
 
 /// What becomes of a project that GitLab does not have.

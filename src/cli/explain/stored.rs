@@ -35,7 +35,7 @@ type Lines = Result<Vec<String>, StoreError>;
 /// Adds what is on disk, and a refusal that follows from it.
 pub fn look(explanation: &mut Explanation, route: &Route, context: &CommandContext, peek: &Peek) {
     let told = match route {
-        Route::Page(_) => pages(route, peek).map(|found| found.lines),
+        Route::Page(page) => page_lines(page, route, peek),
         Route::File(found) => file_lines(found, peek),
         Route::Metadata(wheel) => metadata(wheel, peek),
         Route::Mirrored(path) if explanation.verdict != Verdict::No => {
@@ -65,6 +65,17 @@ pub fn pages(route: &Route, peek: &Peek) -> Result<Found, StoreError> {
         lines,
         held: Some(held),
     })
+}
+
+fn page_lines(page: &PageRef, route: &Route, peek: &Peek) -> Lines {
+    let mut lines = pages(route, peek)?.lines;
+    let dated = peek.dates(page)?.len();
+    if dated > 0 {
+        lines.push(format!(
+            "sizes and upload dates of files, as GitLab's packages API told them: {dated}"
+        ));
+    }
+    Ok(lines)
 }
 
 fn page_line(page: &StoredPage, format: Format) -> String {

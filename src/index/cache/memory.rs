@@ -69,7 +69,7 @@ impl BodyId {
         f64::from(self.0.as_bytes()[0]) / f64::from(u8::MAX)
     }
 
-    fn of(key: &CacheKey, upstream_body: &[u8]) -> Self {
+    pub fn of(key: &CacheKey, upstream_body: &[u8]) -> Self {
         let mut hasher = Hasher::new();
         hasher.update(Route::Page(key.page.clone()).path().as_bytes());
         hasher.update(match key.format {
@@ -159,6 +159,11 @@ impl Memory {
         let latest = (key.page.clone(), key.format);
         self.latest.insert(latest, (body, asked));
         body
+    }
+
+    /// From now on this body is shown as this page.
+    pub fn replace(&self, body: BodyId, page: &Arc<Page>) {
+        self.pages.insert(body, Arc::clone(page));
     }
 
     /// From now on this entry is that body; an older answer does not replace a newer one.

@@ -4,6 +4,7 @@
 //! may be added are kept with the page ([`crate::simple::annotate`]), so that neither upstream nor
 //! the disk is asked for it again. Must not know who gets it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -46,6 +47,10 @@ pub struct Page {
     looking: AtomicBool,
     listings: Vec<(Scope, Arc<ListedFiles>)>,
     mirrored: Arc<MirrorFiles>,
+    /// Files of GitLab's whose upload date was not known when it was made.
+    undated: Arc<[FileRef]>,
+    /// Of how many files anything was known then.
+    dates_known: usize,
     held_back: usize,
     held_back_until: Option<SystemTime>,
     has_links_past: bool,
@@ -71,6 +76,8 @@ pub struct RewrittenPage {
     /// Where metadata may be added: one for each of `collected.marked`.
     pub marks: Vec<u64>,
     pub collected: Collected,
+    /// Of how many of its files the size and upload date were known besides.
+    pub dates_known: usize,
     pub validators: Validators,
 }
 
@@ -88,6 +95,7 @@ impl Page {
             body,
             marks,
             collected,
+            dates_known,
             validators,
         } = rewritten;
         if marks.len() != collected.marked.len() {
@@ -109,6 +117,8 @@ impl Page {
             looking: AtomicBool::new(false),
             listings: listings(&collected.files),
             mirrored: Arc::new(MirrorFiles::new(collected.mirrored)),
+            undated: each_once(collected.undated).into(),
+            dates_known,
             held_back: collected.held_back,
             held_back_until: collected.held_back_until,
             has_links_past: collected.past > 0,
@@ -191,6 +201,16 @@ impl Page {
         self.held_back
     }
 
+    /// Files of GitLab's whose upload date was not known when it was made.
+    pub fn undated(&self) -> &Arc<[FileRef]> {
+        &self.undated
+    }
+
+    /// Whether of more of its files something is known now than when it was made.
+    pub fn lacks_dates(&self, known_now: impl FnOnce() -> usize) -> bool {
+        !self.undated.is_empty() && known_now() > self.dates_known
+    }
+
     /// Whether links of its files lead past larder.
     pub fn has_links_past(&self) -> bool {
         self.has_links_past
@@ -219,7 +239,7 @@ impl Page {
             .iter()
             .map(|(_, listing)| listing.weight())
             .sum();
-        let marks = size_of_val(&*self.marks);
+        let marks = size_of_val(&*self.marks) + size_of_val(&*self.undated);
         self.body.len() + self.forms().weight() + listings + marks + self.mirrored.weight() + 1024
     }
 }
@@ -240,6 +260,13 @@ fn annotated(
     } else {
         annotate(format, body, &known)
     }
+}
+
+/// A group may list a file of the same bytes twice.
+fn each_once(mut files: Vec<FileRef>) -> Vec<FileRef> {
+    let mut seen = HashSet::new();
+    files.retain(|file| seen.insert((file.digest, file.filename.clone())));
+    files
 }
 
 fn listings(files: &[FileRef]) -> Vec<(Scope, Arc<ListedFiles>)> {

@@ -45,11 +45,9 @@ impl Fetcher {
             None => self.recall(key).await,
         };
         let validators = match &known {
-            // A page that lacks a file which has become old enough since is made anew, unchanged or
-            // not.
-            Some(known) if !known.page.is_due_again(clock::wall()) => {
-                known.page.validators().clone()
-            }
+            // A page that lacks a file which has become old enough since, or a date, is made anew,
+            // unchanged or not.
+            Some(known) if !self.is_due_again(key, &known.page) => known.page.validators().clone(),
             Some(_) | None => Validators::default(),
         };
         let route = Route::Page(address.clone());
@@ -129,6 +127,7 @@ impl Fetcher {
             target: key.format(),
             url: url.clone(),
             links: links.ok_or(PageError::Internal)?.clone(),
+            dates: self.dependencies.dates.of(address).await,
         };
         let page_size = self.config.page_size.bytes();
         let (rewritten, upstream_body) = match read(answer, job.clone(), page_size).await? {

@@ -23,11 +23,13 @@ use super::cache::page::Page;
 use super::cache::refusals::Refusals;
 use super::change_mark::ChangeMark;
 use super::config::IndexConfig;
+use super::dates::UploadDates;
 use super::error::PageError;
 use super::request::{PageReply, PageRequest};
 use super::sources::PageSources;
 use crate::access::{Access, AuthVerdict, Authorization, Fingerprint, Permit, verdict};
 use crate::registry::{PageRef, ScopeKind};
+use crate::simple::Format;
 use crate::store::{Holdings, Learned, MetadataIndex, PageStore};
 use crate::upstream::{ForwardTarget, PassThrough, Upstream};
 use crate::values::cache_status::{CacheStatus, Outcome};
@@ -94,6 +96,8 @@ pub struct PageDependencies {
     pub prefetch: usize,
     /// What changed through this process.
     pub changes: Arc<ChangeMark>,
+    /// Sizes and upload dates of the files of GitLab's pages.
+    pub dates: Arc<UploadDates>,
     /// Offline: what is here is all there is.
     pub held: Option<Holdings>,
 }
@@ -106,6 +110,8 @@ pub struct Fetcher {
     /// What is known of pages that are too large to keep.
     pub large: LargePages,
     fetches: Arc<SingleFlight<FetchKey, Fetched>>,
+    /// Pages that are made again with dates.
+    remakes: Arc<SingleFlight<BodyId, Option<Arc<Page>>>>,
     slots: Semaphore,
     pub sources: PageSources,
     /// Pages that are to be asked for again, and since when.
@@ -148,6 +154,7 @@ impl Fetcher {
             sources,
             dependencies,
             fetches: SingleFlight::new(),
+            remakes: SingleFlight::new(),
             slots,
             invalidated: Ends::bounded(INVALIDATED_MAX),
             writing: Arc::default(),
@@ -187,6 +194,18 @@ impl Fetcher {
     pub async fn annotate(&self, page: &Arc<Page>) {
         page.annotate_again(&self.dependencies.metadata_index, clock::now())
             .await;
+    }
+
+    /// Whether the page must be made again before it is shown: a file has come of age, or has its
+    /// date now.
+    pub fn is_due_again(&self, key: &CacheKey, page: &Page) -> bool {
+        page.is_due_again(clock::wall()) || self.lacks_dates(key, page)
+    }
+
+    /// Whether dates have become known since the page was made.
+    pub fn lacks_dates(&self, key: &CacheKey, page: &Page) -> bool {
+        key.format() == Format::Json
+            && page.lacks_dates(|| self.dependencies.dates.count(key.page()))
     }
 
     pub fn standing(&self, request: &PageRequest, now: Instant) -> Authorization {
@@ -312,7 +331,7 @@ impl Fetcher {
         }
         let now = clock::now();
         let (entry, page) = self.memory.entry(key)?;
-        if seen.is_some_and(|seen| entry.asked <= seen) || page.is_due_again(clock::wall()) {
+        if seen.is_some_and(|seen| entry.asked <= seen) || self.is_due_again(key, &page) {
             return None;
         }
         self.standing(request, now).permit()?;

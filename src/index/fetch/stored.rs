@@ -10,7 +10,7 @@ use bytes::Bytes;
 use url::Url;
 
 use super::{AskedAt, Fetcher};
-use crate::index::cache::memory::{CacheKey, Latest};
+use crate::index::cache::memory::{BodyId, CacheEntry, CacheKey, Latest};
 use crate::index::cache::page::{Page, RewrittenPage};
 use crate::index::error::PageError;
 use crate::index::rewrite::{RewriteJob, Rewriting};
@@ -60,6 +60,38 @@ impl Fetcher {
         None
     }
 
+    /// What is known of a page, made again of what is stored of it, with dates of its files that have
+    /// become known since. Upstream is not asked, and the page becomes no younger.
+    pub async fn with_dates(
+        self: &Arc<Self>,
+        key: &CacheKey,
+        entry: CacheEntry,
+        page: Arc<Page>,
+    ) -> (CacheEntry, Arc<Page>) {
+        let this = Arc::clone(self);
+        let of = key.clone();
+        let source = page.source();
+        let body = entry.body;
+        let remade = move || async move { this.remade(&of, body, source).await };
+        match self.remakes.run(body, remade).await {
+            Some(shared) => (entry, shared.value.unwrap_or(page)),
+            None => (entry, page),
+        }
+    }
+
+    /// The page of this body; none if another one is stored, as of a group for another caller.
+    async fn remade(&self, key: &CacheKey, body: BodyId, source: Format) -> Option<Arc<Page>> {
+        let route = Route::Page(key.page().clone());
+        let stored = self.dependencies.page_store.load(&route, source).await;
+        let (meta, bytes) = stored.ok()??;
+        if BodyId::of(key, &bytes) != body {
+            return None;
+        }
+        let page = self.stored(key, source, &meta, &bytes).await.ok()?;
+        self.memory.replace(body, &page);
+        Some(page)
+    }
+
     async fn stored(
         &self,
         key: &CacheKey,
@@ -76,6 +108,7 @@ impl Fetcher {
             target: key.format(),
             url,
             links: links.ok_or(PageError::Internal)?,
+            dates: self.dependencies.dates.of(key.page()).await,
         };
         let validators = Validators::of_text(meta.etag.as_deref(), meta.last_modified.as_deref());
         self.prepare_stored(job, validators, body.clone()).await

@@ -125,6 +125,8 @@ pub struct Collected {
     pub passing: bool,
     /// Those whose digest is known, under the addresses they are listed by.
     pub files: Vec<FileRef>,
+    /// Those of GitLab's whose upload date is not known.
+    pub undated: Vec<FileRef>,
     pub mirrored: Noted,
     /// The wheels that metadata may be added to, in the order of the marks.
     pub marked: Vec<WheelMark>,
@@ -389,7 +391,7 @@ impl LinkPolicy {
     fn lead_to_page(&self, page: PageRef) -> Decision {
         Decision::Replace(Replacement {
             address: format!("{}{}", self.path_prefix, Route::Page(page)),
-            markable: false,
+            ..Replacement::default()
         })
     }
 
@@ -421,6 +423,7 @@ impl LinkPolicy {
         Decision::Replace(Replacement {
             address: format!("{}{path}", self.path_prefix),
             markable,
+            ..Replacement::default()
         })
     }
 

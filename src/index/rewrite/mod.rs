@@ -20,6 +20,7 @@ use super::cache::page::RewrittenPage;
 use super::error::PageError;
 use crate::registry::PageRef;
 use crate::simple::{Decision, Entry, Format, PageSubject, ProjectStatus, Rewriter};
+use crate::store::PageDates;
 use crate::upstream::Validators;
 
 /// PEP 792's status for a project that must not be installed.
@@ -36,6 +37,8 @@ pub struct RewriteJob {
     /// Where upstream served it from: links are resolved against it.
     pub url: Url,
     pub links: LinkPolicy,
+    /// What is known of its files besides; empty for a mirror's page.
+    pub dates: Arc<PageDates>,
 }
 
 impl RewriteJob {
@@ -75,6 +78,7 @@ impl Rewriting {
         let seen = Arc::clone(&collected);
         let page = job.page.clone();
         let links = job.links.clone();
+        let dates = Arc::clone(&job.dates);
         let subject = match &job.page.name {
             Some(name) => PageSubject::Project(name.clone()),
             None => PageSubject::Index,
@@ -83,7 +87,13 @@ impl Rewriting {
             if !offered {
                 return Decision::Drop;
             }
-            links.decide(&page, entry, &mut seen.lock())
+            let mut seen = seen.lock();
+            let listed = seen.files.len();
+            let decision = links.decide(&page, entry, &mut seen);
+            if page.scope.is_mirror() {
+                return decision;
+            }
+            dated(decision, entry, &dates, &mut seen, listed)
         };
         Self {
             target: job.target,
@@ -167,11 +177,39 @@ impl Rewriting {
             format: self.target,
             source: job.source,
             body: output.freeze(),
+            dates_known: job.dates.len(),
             marks: finished.insertion_points,
             collected,
             validators: validators.clone(),
         })
     }
+}
+
+/// The decision with what is known of a file of GitLab's, which is noted if it has no date from
+/// either. `listed` is how many files there were before it.
+fn dated(
+    decision: Decision,
+    entry: &Entry<'_>,
+    dates: &PageDates,
+    collected: &mut Collected,
+    listed: usize,
+) -> Decision {
+    let Decision::Replace(mut new) = decision else {
+        return decision;
+    };
+    if let Some(digest) = entry.sha256
+        && let Some(facts) = dates.find(digest, &entry.name)
+    {
+        new.facts = facts;
+    }
+    if let Some(file) = collected.files.get(listed)
+        && !file.scope.is_mirror()
+        && entry.upload_time.is_none()
+        && new.facts.upload_time.is_none()
+    {
+        collected.undated.push(file.clone());
+    }
+    Decision::Replace(new)
 }
 
 fn is_quarantined(status: Option<&ProjectStatus>) -> bool {

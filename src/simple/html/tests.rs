@@ -27,6 +27,7 @@ fn rootless(entry: &Entry<'_>) -> Decision {
     Decision::Replace(Replacement {
         address,
         markable: false,
+        ..Replacement::default()
     })
 }
 
@@ -257,6 +258,7 @@ fn a_link_tells_its_facts() -> Result<(), Failure> {
         Decision::Replace(Replacement {
             address: "seen".to_owned(),
             markable: false,
+            ..Replacement::default()
         })
     })?;
     rewriter.write(page.as_bytes())?;
@@ -300,6 +302,7 @@ fn dropped_anchors_leave_the_rest() -> Result<(), Failure> {
                 name => Decision::Replace(Replacement {
                     address: name.to_owned(),
                     markable: false,
+                    ..Replacement::default()
                 }),
             })?;
             for piece in page.as_bytes().chunks(step) {
@@ -323,6 +326,7 @@ fn a_mark_is_where_attributes_may_stand() -> Result<(), Failure> {
         name => Decision::Replace(Replacement {
             address: format!("/longer/{name}"),
             markable: true,
+            ..Replacement::default()
         }),
     })?;
     let mut out = Vec::new();

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use url::Url;
 
-use crate::simple::entry::Entry;
+use crate::simple::entry::{Entry, FileFacts, written_time};
 use crate::simple::hashes::Hashes;
 
 type Raw<'a> = Option<&'a RawValue>;
@@ -165,6 +165,22 @@ impl<'a> JsonFile<'a> {
     /// Where the value of `url` stands in the element.
     pub fn url_range(&self, element: &str) -> Option<Range<usize>> {
         range(self.url, element)
+    }
+
+    /// Those of these facts that the element says nothing of, to stand behind its `url`.
+    pub fn lacking(&self, facts: &FileFacts) -> String {
+        let mut text = String::new();
+        if let Some(size) = facts.size
+            && self.size.is_none()
+        {
+            text.push_str(&format!(",\"size\":{size}"));
+        }
+        if let Some(time) = facts.upload_time
+            && self.upload_time.is_none()
+        {
+            text.push_str(&format!(",\"upload-time\":\"{}\"", written_time(time)));
+        }
+        text
     }
 
     /// Where metadata may be told: in place of a `core-metadata` that denies it, else behind the

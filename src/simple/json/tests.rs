@@ -21,6 +21,7 @@ fn decide(entry: &Entry<'_>) -> Decision {
         Decision::Replace(Replacement {
             address: entry.url.path().to_owned(),
             markable: true,
+            ..Replacement::default()
         })
     } else {
         Decision::Keep

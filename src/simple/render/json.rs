@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use crate::simple::entry::{Entry, PageSubject, Replacement};
+use crate::simple::entry::{Entry, PageSubject, Replacement, written_time};
 use crate::simple::facts::PageFacts;
 use crate::simple::filename;
 use crate::simple::hashes::Hashes;
@@ -114,11 +114,14 @@ impl JsonPage {
         if let Some(specifier) = &entry.requires_python {
             fact("requires-python", specifier.as_ref().into());
         }
-        if let Some(size) = entry.size {
+        let size = entry.size.or(new.facts.size);
+        if let Some(size) = size {
             fact("size", size.into());
         }
         if let Some(time) = &entry.more.upload_time {
             fact("upload-time", time.as_ref().into());
+        } else if let Some(time) = new.facts.upload_time {
+            fact("upload-time", written_time(time).into());
         }
         if let Some(reason) = &entry.yanked {
             fact("yanked", yanked(reason));
@@ -139,11 +142,11 @@ impl JsonPage {
         }
         text.push('}');
         self.out.push(text.as_bytes());
-        self.note_version(entry);
+        self.note_version(entry, size.is_some());
     }
 
-    fn note_version(&mut self, entry: &Entry<'_>) {
-        if entry.size.is_none() {
+    fn note_version(&mut self, entry: &Entry<'_>, has_size: bool) {
+        if !has_size {
             self.versions = None;
         }
         if let PageSubject::Project(name) = &self.subject

@@ -1,13 +1,14 @@
 //! Pages in the other format, there and back, and with metadata told at their insertion_points.
 
 use std::error::Error;
+use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value;
 
 use super::*;
-use crate::simple::{ProjectName, Replacement, annotate};
+use crate::simple::{FileFacts, ProjectName, Replacement, annotate};
 use crate::values::digest::Digest;
 
 type Failure = Box<dyn Error>;
@@ -29,6 +30,7 @@ fn mark(entry: &Entry<'_>) -> Decision {
     Decision::Replace(Replacement {
         address,
         markable: entry.core_metadata.is_none(),
+        ..Replacement::default()
     })
 }
 
@@ -482,4 +484,43 @@ proptest! {
             }
         }
     }
+}
+
+/// What the tests know of files beside their page.
+fn tell(entry: &Entry<'_>) -> Decision {
+    Decision::Replace(Replacement {
+        address: format!("/m{}", entry.url.path()),
+        markable: true,
+        facts: FileFacts {
+            size: Some(7),
+            upload_time: Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1_500)),
+        },
+    })
+}
+
+#[test]
+fn what_is_known_beside_the_page_is_told_in_json_where_the_page_is_silent() -> Result<(), Failure> {
+    let json = r#"{"meta":{"api-version":"1.0"},"name":"my-pkg","files":[{"filename":"my_pkg-1.whl","url":"a/my_pkg-1.whl","hashes":{}},{"filename":"my_pkg-2.whl","url":"a/my_pkg-2.whl","hashes":{},"size":3,"upload-time":"2020-01-02T03:04:05Z"}]}"#;
+    let html = r#"<!DOCTYPE html><html><body><a href="a/my_pkg-1.whl">my_pkg-1.whl</a><a href="a/my_pkg-2.whl">my_pkg-2.whl</a></body></html>"#;
+    for (source, page) in [(Format::Json, json), (Format::Html, html)] {
+        let (told, finished) = Page::project(source, Format::Json)?.pass(page, tell)?;
+        let told: Value = serde_json::from_str(&told)?;
+        assert_eq!(told["files"][0]["size"], 7, "{told}");
+        let time = &told["files"][0]["upload-time"];
+        assert_eq!(time, "1970-01-01T00:00:01.500000Z", "{told}");
+        let (size, time, version) = match source {
+            Format::Json => (3, "2020-01-02T03:04:05Z", "1.0"),
+            Format::Html => (7, "1970-01-01T00:00:01.500000Z", "1.1"),
+        };
+        let second = &told["files"][1];
+        assert_eq!(
+            (&second["size"], &second["upload-time"]),
+            (&size.into(), &time.into())
+        );
+        assert_eq!(told["meta"]["api-version"], version);
+        assert_eq!(finished.insertion_points.len(), 2);
+    }
+    let (silent, _) = Page::project(Format::Html, Format::Html)?.pass(html, tell)?;
+    assert!(!silent.contains("1970") && silent.contains("/m/simple/my-pkg/a/my_pkg-1.whl"));
+    Ok(())
 }

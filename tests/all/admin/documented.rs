@@ -51,6 +51,7 @@ const SCENARIOS: &[Scenario] = &[
     NO_GITLAB,
     OFFLINE,
     AHEAD,
+    DATES,
     LOG_LOST,
     ABANDONED,
     EMPTIED,
@@ -777,6 +778,38 @@ const AHEAD: Scenario = Scenario {
 #[test]
 fn wheels_that_are_to_be_read_ahead_are_counted() {
     shows(&AHEAD);
+}
+
+const DATES: Scenario = Scenario {
+    shows: &[
+        "larder_upload_dates_queue",
+        "larder_upload_dates_total",
+        "larder_upstream_requests_total{kind=\"dates\"}",
+    ],
+    play: |look| {
+        let gitlab = GitLab::start();
+        let larder = Larder::builder(&gitlab)
+            .sections("[index]\nupload_dates = true")
+            .start();
+        let gate = gitlab.hold(Kind::Packages, 0);
+        let json = [("Accept", "application/vnd.pypi.simple.v1+json")];
+        let page = path::project_page(42, "my-pkg");
+        reader(&larder).get_with(&page, &json).expect(200);
+        eventually("a page waits for dates", || {
+            larder.metric("larder_upload_dates_queue") == Some(1.0)
+        });
+        look(&larder.client());
+        gate.open();
+        eventually("it has them", || {
+            larder.metric("larder_upload_dates_total{result=\"told\"}") == Some(2.0)
+        });
+        look(&larder.client());
+    },
+};
+
+#[test]
+fn files_whose_date_is_asked_for_are_counted() {
+    shows(&DATES);
 }
 
 const NO_GITLAB: Scenario = Scenario {

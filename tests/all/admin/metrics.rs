@@ -35,7 +35,9 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
         ),
         (
             "kind",
-            vec!["index", "page", "file", "metadata", "upload", "address"],
+            vec![
+                "index", "page", "file", "metadata", "upload", "dates", "address",
+            ],
         ),
         (
             "result",
@@ -56,6 +58,9 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "checksum_mismatch",
                 "broken",
                 "aborted",
+                // Of files whose date was asked for.
+                "told",
+                "untold",
                 // Of lookups in the shared store, and of uploads to it.
                 "hit",
                 "miss",

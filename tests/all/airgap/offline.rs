@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use larder::access::{Access, AuthConfig, Caller, OfflineKeys, OfflineRule};
-use larder::index::{IndexConfig, PageDependencies, PageReply, PageRequest, PageSources, Pages};
+use larder::index::{
+    DatesDependencies, IndexConfig, PageDependencies, PageReply, PageRequest, PageSources, Pages,
+    UploadDates,
+};
 use larder::registry::{Base, Bases, FileRef, PORTABLE_BASE, PrivateNames, Route};
 use larder::simple::Format;
 use larder::store::{CatalogEntry, Checked, PageMeta, Store};
@@ -544,14 +547,23 @@ fn a_page_follows_the_store() {
     );
     let upstream = upstream.expect("a client");
     let access = Access::offline(&AuthConfig::default(), OfflineKeys::new(OfflineRule::Deny));
+    let upstream = Arc::new(upstream.offline(true));
+    let dates = DatesDependencies {
+        upstream: Arc::clone(&upstream),
+        store: Arc::clone(&store.dates),
+        token: None,
+        asks: false,
+        counts: Arc::default(),
+    };
     let dependencies = PageDependencies {
-        upstream: Arc::new(upstream.offline(true)),
+        upstream,
         access: Arc::new(access),
         page_store: store.pages.clone(),
         metadata_index: Arc::clone(&store.metadata_index),
         learned: Arc::clone(&store.learned),
         prefetch: 0,
         changes: Arc::default(),
+        dates: UploadDates::new(&IndexConfig::default(), dates),
         held: Some(store.holdings()),
     };
     let private = PrivateNames::parse(&[]).expect("none");

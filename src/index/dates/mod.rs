@@ -1,0 +1,338 @@
+//! Sizes and upload dates of the files of GitLab's pages, which GitLab tells by its packages API
+//! alone.
+//!
+//! Owns what is known of them, and the questions: which page is asked about, in whose name, and how
+//! often. A page whose files lack dates is answered as it is; GitLab is asked behind the answer, in
+//! the name of the caller that was given the page, and with `gitlab.dates_token_file` for what that
+//! caller's token is not told. What is learned is kept for good, and is shown on a page only for
+//! files that the page lists by itself, so that no caller learns of a file it does not see. A date
+//! is GitLab's or there is none. Must not know how a page is written.
+
+mod rate;
+mod run;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use moka::sync::Cache;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use self::rate::RequestRate;
+use self::run::{DatesRun, RunError};
+use super::config::IndexConfig;
+use crate::access::{Caller, Credential, Fingerprint};
+use crate::registry::{FileRef, PageRef, ScopeKind};
+use crate::store::{DateStore, DatedFile, PageDates};
+use crate::upstream::Upstream;
+use crate::values::{clock, correlation};
+
+/// A page of which GitLab told a credential nothing, or not all, is left alone for so long.
+const LEFT_ALONE_FOR: Duration = Duration::from_secs(3600);
+
+/// A page about which a credential was refused rests for so long, whoever is given it.
+const REFUSED_REST: Duration = Duration::from_secs(60);
+
+/// After a failure GitLab is asked for no dates for so long.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(60);
+
+/// Pages and credentials remembered to be left alone.
+const LEFT_ALONE_MAX: u64 = 65_536;
+
+/// What is known of pages' files, in memory.
+const KNOWN_BYTES_MAX: u64 = 16 << 20;
+
+/// What the service works with.
+pub struct DatesDependencies {
+    pub upstream: Arc<Upstream>,
+    pub store: Arc<DateStore>,
+    /// Of `gitlab.dates_token_file`.
+    pub token: Option<Credential>,
+    /// Whether GitLab is asked at all.
+    pub asks: bool,
+    pub counts: Arc<DatesCounts>,
+}
+
+pub struct UploadDates {
+    dependencies: DatesDependencies,
+    requests_max: u32,
+    queue_max: usize,
+    known: Cache<PageRef, Arc<PageDates>>,
+    queue: Mutex<HashSet<PageRef>>,
+    left_alone: Cache<(PageRef, Asker), ()>,
+    /// Pages of which GitLab told what there is, and how many files had no date then.
+    exhausted: Cache<PageRef, usize>,
+    resting: Cache<PageRef, ()>,
+    turns: Semaphore,
+    rate: RequestRate,
+    paused_until: Mutex<Option<Instant>>,
+}
+
+/// What became of files whose date GitLab was asked for, for as long as the process lives.
+#[derive(Debug, Default)]
+pub struct DatesCounts {
+    told: AtomicU64,
+    untold: AtomicU64,
+}
+
+/// In whose name GitLab is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Asker {
+    Caller(Fingerprint),
+    /// With `gitlab.dates_token_file`.
+    Operator,
+}
+
+/// The service's numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DatesReading {
+    /// Files whose date was learned.
+    pub told: u64,
+    /// Files of which GitLab told nothing to any credential that could be used.
+    pub untold: u64,
+    /// Pages that wait for their files' dates.
+    pub queue: u64,
+}
+
+impl UploadDates {
+    pub fn new(config: &IndexConfig, dependencies: DatesDependencies) -> Arc<Self> {
+        let concurrency = config.upload_dates_concurrency;
+        let weigh =
+            |_: &PageRef, dates: &Arc<PageDates>| u32::try_from(dates.weight()).unwrap_or(u32::MAX);
+        Arc::new(Self {
+            requests_max: config.upload_dates_requests,
+            queue_max: config.upload_dates_queue,
+            known: Cache::builder()
+                .max_capacity(KNOWN_BYTES_MAX)
+                .weigher(weigh)
+                .build(),
+            queue: Mutex::default(),
+            left_alone: remembered(LEFT_ALONE_FOR),
+            exhausted: remembered(LEFT_ALONE_FOR),
+            resting: remembered(REFUSED_REST),
+            turns: Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS)),
+            rate: RequestRate::per_minute(config.upload_dates_rate),
+            paused_until: Mutex::new(None),
+            dependencies,
+        })
+    }
+
+    /// Asks no more: a page that waits for its turn gets none.
+    pub fn close(&self) {
+        self.turns.close();
+    }
+
+    pub fn reading(&self) -> DatesReading {
+        let counts = &self.dependencies.counts;
+        DatesReading {
+            told: counts.told.load(Ordering::Relaxed),
+            untold: counts.untold.load(Ordering::Relaxed),
+            queue: self.queue.lock().len() as u64,
+        }
+    }
+
+    /// What is known of the files of a page.
+    pub async fn of(self: &Arc<Self>, page: &PageRef) -> Arc<PageDates> {
+        if page.scope.is_mirror() || page.name.is_none() {
+            return Arc::default();
+        }
+        if let Some(known) = self.known.get(page) {
+            return known;
+        }
+        let this = Arc::clone(self);
+        let of = page.clone();
+        let read = correlation::spawn_blocking(move || this.stored(&of)).await;
+        let Ok(dates) = read.map(Arc::new) else {
+            return Arc::default();
+        };
+        // What was learned meanwhile is more.
+        self.known.entry_by_ref(page).or_insert(dates).into_value()
+    }
+
+    /// What the disk has of the files of a page. Blocks.
+    pub fn stored(&self, page: &PageRef) -> PageDates {
+        if page.scope.is_mirror() {
+            return PageDates::default();
+        }
+        let read = self.dependencies.store.read(page);
+        read.unwrap_or_else(|why| {
+            tracing::warn!(error = %why, page = %page.path(), "the upload dates of a page cannot be read");
+            PageDates::default()
+        })
+    }
+
+    /// Of how many files of a page anything is known, as far as memory tells.
+    pub fn count(&self, page: &PageRef) -> usize {
+        match self.known.get(page) {
+            Some(dates) => dates.len(),
+            None => 0,
+        }
+    }
+
+    /// This caller was given this page, whose files lack dates: has GitLab asked, unless it is being
+    /// asked, or there is no credential that would be told more.
+    pub fn want(self: &Arc<Self>, caller: &Caller, page: &PageRef, undated: &Arc<[FileRef]>) {
+        if undated.is_empty() || !self.dependencies.asks || self.is_paused(clock::now()) {
+            return;
+        }
+        // A file more than was missing is a new one.
+        if self.resting.contains_key(page) || self.exhausted.get(page) == Some(undated.len()) {
+            return;
+        }
+        let askers = self.askers(caller, page);
+        if askers.is_empty() {
+            return;
+        }
+        let Some(slot) = self.slot(page) else {
+            return;
+        };
+        let undated = Arc::clone(undated);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "no client waits for it; lost without harm"
+        )]
+        tokio::spawn(correlation::carried(async move {
+            slot.dates.learn(&slot.page, askers, &undated).await;
+        }));
+    }
+
+    /// The credentials that GitLab may yet tell something, the caller's first.
+    fn askers(&self, caller: &Caller, page: &PageRef) -> Vec<(Asker, Credential)> {
+        let mut askers = Vec::new();
+        let may = |asker| !self.left_alone.contains_key(&(page.clone(), asker));
+        let own = Asker::Caller(caller.fingerprint());
+        if may(own)
+            && let Some(credential) = caller.credential().for_packages_api()
+            // GitLab takes none for the list of a group.
+            && !(credential.is_job_token() && page.scope.kind() == ScopeKind::Group)
+        {
+            askers.push((own, credential));
+        }
+        if may(Asker::Operator)
+            && let Some(token) = &self.dependencies.token
+        {
+            askers.push((Asker::Operator, token.clone()));
+        }
+        askers
+    }
+
+    /// A slot in the queue, if there is one and the page has none.
+    fn slot(self: &Arc<Self>, page: &PageRef) -> Option<QueueSlot> {
+        let mut queue = self.queue.lock();
+        if queue.len() >= self.queue_max || !queue.insert(page.clone()) {
+            return None;
+        }
+        Some(QueueSlot {
+            dates: Arc::clone(self),
+            page: page.clone(),
+        })
+    }
+
+    /// Asks each in turn for what those before were not told.
+    async fn learn(
+        self: &Arc<Self>,
+        page: &PageRef,
+        askers: Vec<(Asker, Credential)>,
+        undated: &[FileRef],
+    ) {
+        let Ok(_turn) = self.turns.acquire().await else {
+            return;
+        };
+        let Some(mut run) = DatesRun::new(self, page, undated) else {
+            return;
+        };
+        let mut is_told = false;
+        for (asker, credential) in askers {
+            match run.ask_for_all(&credential).await {
+                Ok(()) => is_told = true,
+                Err(RunError::Refused(status)) => {
+                    self.refused(page, asker, status);
+                    continue;
+                }
+                // The next caller's page goes on where this one stopped.
+                Err(RunError::Enough) => return,
+                Err(RunError::Pause(wait, why)) => {
+                    self.pause(wait, clock::now());
+                    tracing::warn!(error = %why, "GitLab is asked for no upload dates for a while");
+                    return;
+                }
+            }
+            if run.is_done() {
+                return;
+            }
+        }
+        let untold = &self.dependencies.counts.untold;
+        untold.fetch_add(run.wanted() as u64, Ordering::Relaxed);
+        if is_told {
+            self.exhausted.insert(page.clone(), run.wanted());
+        } else {
+            self.resting.insert(page.clone(), ());
+        }
+    }
+
+    fn refused(&self, page: &PageRef, asker: Asker, status: http::StatusCode) {
+        if asker == Asker::Operator {
+            tracing::warn!(
+                %status, page = %page.path(),
+                "GitLab tells no upload dates of this page to gitlab.dates_token_file"
+            );
+        } else {
+            tracing::debug!(%status, page = %page.path(), "GitLab tells no upload dates to this caller's token");
+        }
+        self.left_alone.insert((page.clone(), asker), ());
+    }
+
+    /// Keeps what was learned, here and on the disk.
+    async fn keep(self: &Arc<Self>, page: &PageRef, found: Vec<DatedFile>) {
+        if found.is_empty() {
+            return;
+        }
+        let told = &self.dependencies.counts.told;
+        told.fetch_add(found.len() as u64, Ordering::Relaxed);
+        let mut dates = PageDates::clone(&*self.of(page).await);
+        for file in found.clone() {
+            dates.add(file);
+        }
+        let store = Arc::clone(&self.dependencies.store);
+        let of = page.clone();
+        let kept = correlation::spawn_blocking(move || store.add(&of, found)).await;
+        if let Ok(Err(why)) = kept {
+            tracing::warn!(error = %why, page = %page.path(), "upload dates cannot be kept: they are asked for again after a restart");
+        }
+        self.known.insert(page.clone(), Arc::new(dates));
+    }
+
+    fn is_paused(&self, now: Instant) -> bool {
+        self.paused_until.lock().is_some_and(|until| now < until)
+    }
+
+    fn pause(&self, wait: Duration, now: Instant) {
+        *self.paused_until.lock() = Some(now + wait);
+    }
+}
+
+/// What is remembered for so long, in bounded number.
+fn remembered<K, V>(time: Duration) -> Cache<K, V>
+where
+    K: Eq + std::hash::Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    Cache::builder()
+        .max_capacity(LEFT_ALONE_MAX)
+        .time_to_live(time)
+        .build()
+}
+
+/// A page's slot in the queue, given up in whatever way its questions end.
+struct QueueSlot {
+    dates: Arc<UploadDates>,
+    page: PageRef,
+}
+
+impl Drop for QueueSlot {
+    fn drop(&mut self) {
+        self.dates.queue.lock().remove(&self.page);
+    }
+}

@@ -1,0 +1,242 @@
+//! Sizes and upload dates of the files of GitLab's pages, kept for good: a file's date does not
+//! change, and GitLab's pages do not tell it.
+//!
+//! One small file for each page that has any, replaced as a whole: a line with the page's path, and
+//! one for each of its files. A line that cannot be read is none. They count towards no budget, are
+//! never evicted, and are asked for again if they are lost. Must not know where they come from.
+
+#![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::error::StoreError;
+use super::folder::Folder;
+use super::layout::{self, Layout};
+use crate::registry::PageRef;
+use crate::simple::FileFacts;
+use crate::values::digest::Digest;
+
+/// Roughly what one file takes in memory.
+const FILE_BYTES: usize = 160;
+
+/// A file with what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatedFile {
+    pub digest: Digest,
+    pub filename: String,
+    pub facts: FileFacts,
+}
+
+/// As it is written; the date by RFC 3339.
+#[derive(Serialize, Deserialize)]
+struct FileLine {
+    sha256: Digest,
+    file: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    size: Option<u64>,
+    uploaded: String,
+}
+
+/// What is known of the files of one page.
+#[derive(Clone, Debug, Default)]
+pub struct PageDates {
+    files: HashMap<Digest, Vec<DatedFile>>,
+    count: usize,
+}
+
+impl PageDates {
+    /// What is known of the file with this digest and this name.
+    pub fn find(&self, digest: Digest, filename: &str) -> Option<FileFacts> {
+        let named = self.files.get(&digest)?;
+        let file = named.iter().find(|file| file.filename == filename)?;
+        Some(file.facts)
+    }
+
+    /// Files of which anything is known.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Bytes this takes in memory, roughly.
+    pub fn weight(&self) -> usize {
+        (self.count + 1) * FILE_BYTES
+    }
+
+    /// Of two dates of one file, which a group may have in two projects, the later counts: a file
+    /// must not look older than it is.
+    pub fn add(&mut self, new: DatedFile) {
+        let named = self.files.entry(new.digest).or_default();
+        match named.iter_mut().find(|file| file.filename == new.filename) {
+            Some(known) if known.facts.upload_time < new.facts.upload_time => *known = new,
+            Some(_) => {}
+            None => {
+                named.push(new);
+                self.count += 1;
+            }
+        }
+    }
+
+    fn lines(&self) -> Vec<FileLine> {
+        let mut lines = Vec::new();
+        for file in self.files.values().flatten() {
+            let Some(time) = file.facts.upload_time else {
+                continue;
+            };
+            lines.push(FileLine {
+                sha256: file.digest,
+                file: file.filename.clone(),
+                size: file.facts.size,
+                uploaded: humantime::format_rfc3339_micros(time).to_string(),
+            });
+        }
+        lines.sort_by(|one, other| one.file.cmp(&other.file));
+        lines
+    }
+
+    /// What stands in a page's file; nothing if it is another page's.
+    fn read(page: &str, text: &str) -> Self {
+        let mut dates = Self::default();
+        let mut lines = text.lines();
+        if lines.next() != Some(page) {
+            return dates;
+        }
+        for line in lines {
+            let Ok(line) = serde_json::from_str::<FileLine>(line) else {
+                continue;
+            };
+            let Ok(time) = humantime::parse_rfc3339(&line.uploaded) else {
+                continue;
+            };
+            dates.add(DatedFile {
+                digest: line.sha256,
+                filename: line.file,
+                facts: FileFacts {
+                    size: line.size,
+                    upload_time: Some(time),
+                },
+            });
+        }
+        dates
+    }
+}
+
+/// The dates of one folder.
+pub struct DateStore {
+    folder: Arc<Folder>,
+    /// One at a time: a file is read, and replaced with more in it.
+    adding: Mutex<()>,
+}
+
+impl DateStore {
+    pub(super) fn new(folder: Arc<Folder>) -> Self {
+        Self {
+            folder,
+            adding: Mutex::default(),
+        }
+    }
+
+    /// What is known of a page's files. Blocks.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn read(&self, page: &PageRef) -> Result<PageDates, StoreError> {
+        read(&self.folder.layout, page)
+    }
+
+    /// Adds what has become known of a page's files, and gives all that is. Blocks.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn add(&self, page: &PageRef, new: Vec<DatedFile>) -> Result<PageDates, StoreError> {
+        let _one_at_a_time = self.adding.lock();
+        let mut dates = self.read(page)?;
+        for file in new {
+            dates.add(file);
+        }
+        let path = page.path();
+        let mut text = format!("{path}\n");
+        for line in dates.lines() {
+            text.push_str(&serde_json::to_string(&line).unwrap_or_default());
+            text.push('\n');
+        }
+        let place = self.folder.layout.dates(&path);
+        let written = self.folder.layout.replace_file(&place, text.as_bytes());
+        written.map_err(StoreError::io("write", &place))?;
+        Ok(dates)
+    }
+}
+
+/// What is known of a page's files.
+pub(super) fn read(layout: &Layout, page: &PageRef) -> Result<PageDates, StoreError> {
+    let path = page.path();
+    let Some(bytes) = layout::read(&layout.dates(&path))? else {
+        return Ok(PageDates::default());
+    };
+    Ok(PageDates::read(&path, &String::from_utf8_lossy(&bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::registry::Scope;
+
+    type Checked = Result<(), Box<dyn std::error::Error>>;
+
+    fn dated(body: &[u8], filename: &str, millis: u64) -> DatedFile {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+        DatedFile {
+            digest: Digest::of(body),
+            filename: filename.to_owned(),
+            facts: FileFacts {
+                size: Some(body.len() as u64),
+                upload_time: Some(time),
+            },
+        }
+    }
+
+    #[test]
+    fn what_was_learned_of_a_page_is_that_pages_and_outlives_the_process() -> Checked {
+        let dir = tempfile::tempdir()?;
+        let open =
+            || Ok::<_, StoreError>(DateStore::new(Folder::new(Layout::make(dir.path())?, 0)));
+        let scope = Scope::project(42).ok_or("a project")?;
+        let page = PageRef::parse(scope.clone(), "my-pkg").ok_or("a page")?;
+        let other = PageRef::parse(scope, "other").ok_or("a page")?;
+        assert!(open()?.read(&page)?.is_empty());
+        open()?.add(&page, vec![dated(b"one", "a.whl", 1_704_164_645_123)])?;
+        let all = open()?.add(&page, vec![dated(b"two", "b.whl", 5)])?;
+        let read = open()?.read(&page)?;
+        assert_eq!((all.len(), read.len()), (2, 2));
+        let one = dated(b"one", "a.whl", 1_704_164_645_123);
+        assert_eq!(read.find(one.digest, "a.whl"), Some(one.facts));
+        assert_eq!(read.find(one.digest, "b.whl"), None, "by digest and name");
+        assert!(open()?.read(&other)?.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn of_two_dates_the_later_counts_and_garbage_is_nothing() {
+        let mut dates = PageDates::default();
+        for millis in [5, 9, 7] {
+            dates.add(dated(b"one", "a.whl", millis));
+        }
+        let later = dated(b"one", "a.whl", 9);
+        assert_eq!(dates.len(), 1);
+        assert_eq!(dates.find(later.digest, "a.whl"), Some(later.facts));
+        let line = serde_json::to_string(&dates.lines()).unwrap_or_default();
+        let line = line.trim_matches(['[', ']']);
+        let text = format!("/page/\n{{ no json\n{line}\n{{\"sha256\":\"x\",\"file\":\"y\"}}");
+        assert_eq!(PageDates::read("/page/", &text).len(), 1);
+        assert!(PageDates::read("/other/", &text).is_empty());
+    }
+}
