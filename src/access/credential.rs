@@ -1,4 +1,5 @@
-//! What a caller sent to prove who it is, carried to GitLab exactly as it came.
+//! What a caller sent to prove who it is, carried to GitLab exactly as it came; to its packages API,
+//! which takes no Basic, in a field of its own.
 //!
 //! Owns which header fields are credentials (`Authorization`, Basic or Bearer, `PRIVATE-TOKEN`,
 //! `Deploy-Token`) and their passage upstream. Must not know which of them GitLab will take: that

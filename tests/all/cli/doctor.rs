@@ -135,6 +135,7 @@ fn what_is_well_is_called_well_and_nothing_is_left_behind() {
         ("gitlab: version", "17.5.0-ee"),
         ("gitlab: clock", "0 s"),
         ("gitlab: credential", "accepted"),
+        ("gitlab: upload dates", "to this token"),
         ("gitlab: files", "by a signed link to http://127.0.0.1"),
         ("mirrors.pypi: index", "API 1."),
         ("mirrors.pypi: files", "all 1"),
@@ -196,6 +197,28 @@ fn a_refused_credential_and_a_hidden_project_are_told_apart() {
         !bench.examine(&[]).has("gitlab: credential"),
         "without a project there is nothing to try it on"
     );
+}
+
+#[test]
+fn a_token_that_is_told_no_upload_dates_is_said() {
+    let gitlab = GitLab::start();
+    let check = "gitlab: upload dates";
+    let examine = |lines: &str| {
+        let bench = Bench::in_front_of(&gitlab, lines);
+        let deploy = bench.token(token::DEPLOY);
+        let user = "gitlab+deploy-token-1";
+        bench.examine(&["--project", "42", "--user", user, "--token-file", &deploy])
+    };
+    examine("").says(check, "warning", "gitlab.dates_token_file");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("token");
+    let line = format!("dates_token_file = {file:?}");
+    std::fs::write(&file, token::READER).expect("a writable folder");
+    examine(&line).says(check, "ok", "gitlab.dates_token_file");
+    std::fs::write(&file, token::STRANGER).expect("a writable folder");
+    examine(&line).says(check, "problem", "404");
+    let off = examine("[index]\nupload_dates = false");
+    assert!(!off.has(check), "no client is given any");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use crate::common::delivery::eventually;
+use crate::common::delivery::{eventually, kept};
 use crate::common::mirror::{HTML, JSON, get_as};
 use crate::support::{
     Act, Artifact, Client, Distribution, GitLab, Kind, Larder, NewFile, Reply, Universe, path,
@@ -175,6 +175,40 @@ fn a_new_version_costs_two_requests_and_old_ones_none() {
     assert_eq!(shown["meta"]["api-version"], "1.1");
     settled(&larder);
     assert_eq!(asked(&gitlab), 2);
+    let explained = larder.command(&["explain", &page]);
+    let explained = String::from_utf8_lossy(&explained.stdout).into_owned();
+    for part in ["index.upload_dates = true", "packages API told them: 4"] {
+        assert!(explained.contains(part), "{part}: {explained}");
+    }
+}
+
+#[test]
+fn a_bundle_carries_dates_and_sizes() {
+    let gitlab = gitlab();
+    let near = Larder::builder(&gitlab).sections(DATES).start();
+    let client = near.client().token(token::READER);
+    let page = page_of("project");
+    dated(&client, &page);
+    let wheel = wheel("2.0");
+    client.get(&path::project_file(42, &wheel)).expect(200);
+    kept(&near, &wheel);
+    let bundle = near.home().join("bundle.tar");
+    let bundle = bundle.to_string_lossy();
+    let exported = near.command(&["export", &bundle]);
+    assert!(exported.status.success(), "{exported:?}");
+
+    let far = Larder::builder(&gitlab)
+        .setting("offline = true")
+        .sections("[auth]\noffline = \"open\"")
+        .start();
+    let imported = far.command(&["import", &bundle]);
+    assert!(imported.status.success(), "{imported:?}");
+    let shown = json(&far.client(), &page).json();
+    let told = with(&shown, "upload-time");
+    assert_eq!(told.len(), 1, "{shown}");
+    assert_eq!(told[0]["filename"], wheel.filename.as_str());
+    assert_eq!(told[0]["size"], wheel.bytes.len());
+    assert_eq!(shown["meta"]["api-version"], "1.1");
 }
 
 /// Which credential is told what: a row for each, with whether the page of the project and that of
