@@ -35,9 +35,6 @@ const LEFT_ALONE_FOR: Duration = Duration::from_secs(3600);
 /// A page about which a credential was refused rests for so long, whoever is given it.
 const REFUSED_REST: Duration = Duration::from_secs(60);
 
-/// After a failure GitLab is asked for no dates for so long.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(60);
-
 /// Pages and credentials remembered to be left alone.
 const LEFT_ALONE_MAX: u64 = 65_536;
 
@@ -240,12 +237,21 @@ impl UploadDates {
         let Ok(_turn) = self.turns.acquire().await else {
             return;
         };
-        let Some(mut run) = DatesRun::new(self, page, undated) else {
+        // The page may be from before the last questions about it ended.
+        let known = self.of(page).await;
+        let unknown = undated
+            .iter()
+            .filter(|file| known.find(file.digest, file.filename.as_str()).is_none());
+        let tools = (&*self.dependencies.upstream, &self.rate);
+        let Some(mut run) = DatesRun::new(tools, self.requests_max, page, unknown) else {
             return;
         };
+        if run.is_done() {
+            return;
+        }
         let mut is_told = false;
         for (asker, credential) in askers {
-            match run.ask_for_all(&credential).await {
+            match self.ask_for_all(&mut run, page, &credential).await {
                 Ok(()) => is_told = true,
                 Err(RunError::Refused(status)) => {
                     self.refused(page, asker, status);
@@ -270,6 +276,33 @@ impl UploadDates {
         } else {
             self.resting.insert(page.clone(), ());
         }
+    }
+
+    /// Asks with this credential until every file has its date or the list has ended. What was
+    /// learned is kept, however it ends.
+    async fn ask_for_all(
+        self: &Arc<Self>,
+        run: &mut DatesRun<'_>,
+        page: &PageRef,
+        credential: &Credential,
+    ) -> Result<(), RunError> {
+        let before = run.requests_left();
+        let mut files = 0;
+        let mut next = Some(1);
+        while let Some(part) = next
+            && !run.is_done()
+        {
+            let asked = run.ask_for_part(part, credential).await;
+            let found = run.take_found();
+            files += found.len();
+            self.keep(page, found).await;
+            next = asked?;
+        }
+        tracing::info!(
+            page = %page.path(), files, missing = run.wanted(), requests = before - run.requests_left(),
+            "GitLab was asked when the files of a page were uploaded"
+        );
+        Ok(())
     }
 
     fn refused(&self, page: &PageRef, asker: Asker, status: http::StatusCode) {

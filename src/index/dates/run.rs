@@ -5,20 +5,22 @@
 //! that is older: a page that has its newer half is of use already. Must not choose whom to ask.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use pep440_rs::Version;
 use serde::de::DeserializeOwned;
 
-use super::{PAUSE_AFTER_FAILURE, UploadDates};
+use super::rate::RequestRate;
 use crate::access::Credential;
 use crate::registry::{FileRef, PackagesAddress, PageRef, Scope, ScopeKind};
 use crate::simple::{FileFacts, ProjectName, file_version};
 use crate::store::DatedFile;
-use crate::upstream::{ListPage, ListedPackage, PackageFile, PackagesError};
+use crate::upstream::{ListPage, ListedPackage, PackageFile, PackagesError, Upstream};
 use crate::values::digest::Digest;
+
+/// After a failure GitLab is asked for no dates for so long.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(60);
 
 /// Why a run ended early.
 pub enum RunError {
@@ -46,20 +48,22 @@ impl From<PackagesError> for RunError {
 type WantedFiles = HashMap<(Digest, String), Option<Version>>;
 
 pub struct DatesRun<'a> {
-    dates: &'a Arc<UploadDates>,
+    upstream: &'a Upstream,
+    rate: &'a RequestRate,
+    requests_left: u32,
     page: &'a PageRef,
     name: &'a ProjectName,
     wanted: WantedFiles,
     found: Vec<DatedFile>,
-    requests: u32,
 }
 
 impl<'a> DatesRun<'a> {
-    /// None for a list of projects.
+    /// About these files; none for a list of projects.
     pub fn new(
-        dates: &'a Arc<UploadDates>,
+        (upstream, rate): (&'a Upstream, &'a RequestRate),
+        requests_max: u32,
         page: &'a PageRef,
-        undated: &[FileRef],
+        undated: impl Iterator<Item = &'a FileRef>,
     ) -> Option<Self> {
         let name = page.name.as_ref()?;
         let mut wanted = WantedFiles::new();
@@ -69,13 +73,24 @@ impl<'a> DatesRun<'a> {
             wanted.insert((file.digest, filename.to_owned()), version);
         }
         Some(Self {
-            dates,
+            upstream,
+            rate,
+            requests_left: requests_max,
             page,
             name,
             wanted,
             found: Vec::new(),
-            requests: 0,
         })
+    }
+
+    /// Requests that may yet be sent.
+    pub fn requests_left(&self) -> u32 {
+        self.requests_left
+    }
+
+    /// What was learned since this was last taken.
+    pub fn take_found(&mut self) -> Vec<DatedFile> {
+        std::mem::take(&mut self.found)
     }
 
     /// Files that still lack a date.
@@ -87,34 +102,12 @@ impl<'a> DatesRun<'a> {
         self.wanted.is_empty()
     }
 
-    /// Asks with this credential until every file has its date or the list has ended. What was
-    /// learned is kept, however it ends.
+    /// One part of the list of versions, and the files of those that are wanted; gives the number of
+    /// the next part. What was learned is there to be taken, however it ends.
     ///
     /// # Errors
     /// Why it ended early.
-    pub async fn ask_for_all(&mut self, credential: &Credential) -> Result<(), RunError> {
-        let before = self.requests;
-        let mut next = Some(1);
-        let mut files = 0;
-        while let Some(page) = next
-            && !self.is_done()
-        {
-            let asked = self.ask_for_part(page, credential).await;
-            let found = std::mem::take(&mut self.found);
-            files += found.len();
-            self.dates.keep(self.page, found).await;
-            next = asked?;
-        }
-        tracing::info!(
-            page = %self.page.path(), files, missing = self.wanted.len(), requests = self.requests - before,
-            "GitLab was asked when the files of a page were uploaded"
-        );
-        Ok(())
-    }
-
-    /// One part of the list of versions, and the files of those that are wanted; gives the number of
-    /// the next part.
-    async fn ask_for_part(
+    pub async fn ask_for_part(
         &mut self,
         page: u32,
         credential: &Credential,
@@ -168,13 +161,12 @@ impl<'a> DatesRun<'a> {
         address: PackagesAddress<'_>,
         credential: &Credential,
     ) -> Result<ListPage<T>, RunError> {
-        if self.requests == self.dates.requests_max {
+        let Some(left) = self.requests_left.checked_sub(1) else {
             return Err(RunError::Enough);
-        }
-        self.requests += 1;
-        self.dates.rate.turn().await;
-        let upstream = &self.dates.dependencies.upstream;
-        Ok(upstream.packages(address, credential).await?)
+        };
+        self.requests_left = left;
+        self.rate.turn().await;
+        Ok(self.upstream.packages(address, credential).await?)
     }
 
     /// Whether a version of the list, which is by parts of the name, has a file that lacks a date.

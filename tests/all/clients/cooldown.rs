@@ -99,27 +99,18 @@ fn uv_pip_compile_takes_nothing_newer_of_a_private_package() {
 fn uv_lock_takes_nothing_newer_of_a_private_package() {
     let gitlab = gitlab();
     let larder = larder(&gitlab);
-    let user = user()
-        .environment("UV_INDEX_OURS_USERNAME", "__token__")
-        .environment("UV_INDEX_OURS_PASSWORD", token::READER);
+    let user = user();
     user.write(
         "pyproject.toml",
-        format!(
-            "[project]\nname = \"consumer\"\nversion = \"0.1\"\nrequires-python = \">=3.9\"\n\
-             dependencies = [\"acme-lib\"]\n\n[[tool.uv.index]]\nname = \"ours\"\n\
-             url = \"http://{}{SIMPLE}\"\ndefault = true\n",
-            larder.address()
-        ),
+        "[project]\nname = \"consumer\"\nversion = \"0.1\"\nrequires-python = \">=3.9\"\n\
+         dependencies = [\"acme-lib\"]\n",
     );
+    let index = index(&larder.address().to_string());
     let interpreter = python::program("python").to_string_lossy().into_owned();
-    user.uv(&[
-        "lock",
-        "--python",
-        &interpreter,
-        "--exclude-newer",
-        &cutoff(),
-    ])
-    .expect_success();
+    let cutoff = cutoff();
+    let given = ["lock", "--python", &interpreter, "--default-index", &index];
+    user.uv(&[&given[..], &["--exclude-newer", &cutoff]].concat())
+        .expect_success();
     let lock = read(&user, "uv.lock");
     assert!(
         lock.contains("name = \"acme-lib\"\nversion = \"1.0\""),
