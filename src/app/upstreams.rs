@@ -35,15 +35,10 @@ pub fn upstreams(
     } else {
         let opened = transports(config, known)?;
         for (known, transport) in known.iter().zip(&opened.mirrors) {
-            if known.is_public_index {
-                continue;
+            if !known.is_public_index {
+                announce_mirror(known, transport);
+                mirrors.push(mirror(known, transport, via)?);
             }
-            if let Some(index) = known.base.index()
-                && !known.base.is_parents()
-            {
-                announce(&format!("mirrors.{}", known.base), transport, index);
-            }
-            mirrors.push(mirror(known, transport, via)?);
         }
         let url = gitlab_url(bases)?;
         announce(first_section(config), &opened.gitlab, &url);
@@ -81,6 +76,16 @@ pub fn upstreams(
         }
     }
     Ok(upstream)
+}
+
+/// Where a mirror of the configuration is reached; the parent's are reached as the parent is.
+fn announce_mirror(known: &KnownMirror, transport: &Transport) {
+    let Some(index) = known.base.index() else {
+        return;
+    };
+    if !known.base.is_parents() {
+        announce(&format!("mirrors.{}", known.base), transport, index);
+    }
 }
 
 /// What says where the first upstream is.

@@ -235,16 +235,6 @@ fn start_upstreams(
         false => "gitlab".to_owned(),
     };
     examining.spawn(async move { (0, (section, gitlab.examine().await)) });
-    if let Some(way) = &input.shared_store {
-        let check = shared_store::SharedStoreCheck {
-            prober: prober.clone(),
-            config: input.context.shared_store.clone(),
-            way: way.clone(),
-        };
-        let last = input.context.mirrors.len() + 1;
-        let section = "shared_store".to_owned();
-        examining.spawn(async move { (last, (section, check.examine().await)) });
-    }
     for (at, ((base, _), way)) in input.context.mirrors.iter().zip(mirrors).enumerate() {
         let section = match base.scope().to_string().as_str() {
             // It is given in the place of the parent's own pages alone.
@@ -269,7 +259,24 @@ fn start_upstreams(
         };
         examining.spawn(async move { (at + 1, (section, mirror.examine().await)) });
     }
+    let last = input.context.mirrors.len() + 1;
+    if let Some(check) = shared_store_check(input, prober) {
+        let section = "shared_store".to_owned();
+        examining.spawn(async move { (last, (section, check.examine().await)) });
+    }
     examining
+}
+
+fn shared_store_check(
+    input: &DoctorInput,
+    prober: peers::Prober,
+) -> Option<shared_store::SharedStoreCheck> {
+    let way = input.shared_store.as_ref()?;
+    Some(shared_store::SharedStoreCheck {
+        prober,
+        config: input.context.shared_store.clone(),
+        way: way.clone(),
+    })
 }
 
 async fn folder(input: &DoctorInput) -> Vec<Finding> {

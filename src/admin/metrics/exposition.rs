@@ -95,6 +95,7 @@ impl Collector for Looked {
         links_past(&all.past, &mut families)?;
         peers(&all.peers, &mut families)?;
         files(all, &mut families)?;
+        upload_dates(all, &mut families)?;
         shared_store(all.files.shared_store.as_ref(), &mut families)?;
         store(all, &mut families)?;
         callers(all, &mut families)?;
@@ -285,7 +286,10 @@ fn files(all: &Readings, families: &mut Families<'_>) -> fmt::Result {
         "Wheels whose metadata is to be prefetched",
         None,
         all.prefetch_queue,
-    )?;
+    )
+}
+
+fn upload_dates(all: &Readings, families: &mut Families<'_>) -> fmt::Result {
     let dates = all.dates;
     families.counters(
         (

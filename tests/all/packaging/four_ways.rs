@@ -243,8 +243,8 @@ fn by_the_wheel(bench: &mut Bench<'_>, tool: &str, line: &str) {
     let name = wheel.file_name().expect("a file").to_string_lossy();
     machine.put(&wheel, &format!("src/{name}"));
     machine.put(&program("uv"), "usr/bin/uv");
-    machine.shell("python3 -m venv /root/venv");
-    let places = "PATH=/root/venv/bin:/root/.local/bin:$PATH";
+    machine.shell("python3 -m venv /opt/venv");
+    let places = "PATH=/opt/venv/bin:/root/.local/bin:$PATH";
     let mut walk = Walk::begin(&format!("wheel, with {tool}"));
     walk.gets(line, |line| machine.shell(&format!("{places} {line} 2>&1")));
     bench.installs(walk, |world, walk| {
