@@ -101,6 +101,8 @@ impl Files {
                     )]
                     tokio::spawn(correlation::carried(keep));
                 }
+                // The caller's right ends here, as it would at its own question.
+                Err(RemoteError::Refused(answer)) => return EndRead::Refused(answer),
                 // The client may find more in it.
                 Err(why) => {
                     tracing::debug!(wheel = %file.filename, error = %why, "a wheel's end yields no metadata");

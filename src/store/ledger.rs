@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::blob::StoredBlob;
 use crate::values::digest::Digest;
 
+/// After eviction this part of the budget is free.
+const HEADROOM: u64 = 64;
+
 /// One cache folder's budget.
 #[derive(Debug)]
 pub struct Ledger {
@@ -74,10 +77,15 @@ impl Ledger {
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
     }
 
-    /// How many bytes must go so that `needed` more fit. Zero if they fit now.
+    /// How many bytes must go so that `needed` more fit, with some room to spare, so that the next
+    /// one need not evict too. Zero if they fit now.
     pub(super) fn excess(&self, needed: u64) -> u64 {
         let wanted = self.taken().saturating_add(needed);
-        wanted.saturating_sub(self.budget())
+        let budget = self.budget();
+        if wanted <= budget {
+            return 0;
+        }
+        (wanted - budget).saturating_add(budget / HEADROOM)
     }
 }
 
@@ -183,7 +191,7 @@ mod tests {
         let ledger = Arc::new(Ledger::new(100));
         ledger.found(80);
         ledger.set_budget(64);
-        assert_eq!(ledger.excess(0), 16);
+        assert_eq!(ledger.excess(0), 16 + 1);
         assert!(ledger.reserve(1).is_none());
         ledger.removed(20);
         assert_eq!((ledger.excess(0), ledger.reserve(4).is_some()), (0, true));

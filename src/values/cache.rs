@@ -8,16 +8,19 @@ use std::hash::Hash;
 use std::time::Duration;
 
 use foldhash::quality::RandomState;
+use moka::policy::EvictionPolicy;
 
 pub type Cache<K, V> = moka::sync::Cache<K, V, RandomState>;
 
-/// One of at most so many entries.
+/// One of at most so many entries. A new one is always taken in: what was used longest ago goes.
 pub fn bounded<K, V>(entries_max: u64) -> Cache<K, V>
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    let builder = moka::sync::Cache::builder().max_capacity(entries_max);
+    let builder = moka::sync::Cache::builder()
+        .max_capacity(entries_max)
+        .eviction_policy(EvictionPolicy::lru());
     builder.build_with_hasher(RandomState::default())
 }
 
@@ -29,6 +32,7 @@ where
 {
     let builder = moka::sync::Cache::builder()
         .max_capacity(entries_max)
+        .eviction_policy(EvictionPolicy::lru())
         .time_to_live(keep);
     builder.build_with_hasher(RandomState::default())
 }

@@ -325,7 +325,8 @@ impl Downloads {
     }
 
     /// Downloads this file from an answer for the whole that came to another question, asked in this
-    /// caller's name at `asked`. It is dropped if there is a download already.
+    /// caller's name at `asked`. It is dropped if there is a download already, or no slot free: a
+    /// connection to upstream would stay open in a queue that no client waits in.
     pub fn start_from(
         self: &Arc<Self>,
         answer: UpstreamResponse,
@@ -333,6 +334,9 @@ impl Downloads {
         caller: &Caller,
         asked: Instant,
     ) {
+        if self.slots.available_permits() == 0 {
+            return;
+        }
         if let Some(mut task) = self.claim(file, caller) {
             task.given = Some((Handover::new(answer), asked));
             task.spawn();

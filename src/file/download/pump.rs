@@ -17,6 +17,9 @@ use crate::values::correlation;
 /// Bytes on their way from the network to the disk, besides the piece that comes next.
 const BYTES_IN_HAND: u32 = 2 << 20;
 
+/// What the smallest piece counts for, because it costs memory besides its bytes.
+const PIECE_SHARE_MIN: u32 = 1 << 10;
+
 /// Pieces that the disk is given at a time.
 const PIECES_WRITTEN_MAX: usize = 1024;
 
@@ -74,11 +77,13 @@ pub async fn pump(
             Ok(Some(piece)) => {
                 let bytes = unskipped(piece, &mut skip);
                 let share = if alone { BYTES_IN_HAND } else { share(&bytes) };
-                alone = false;
-                let share = Arc::clone(&shares).acquire_many_owned(share).await.ok()?;
-                if pieces.send((bytes, share)).is_err() {
-                    // The writer gave up; it says why itself.
-                    break BodyEnd::Complete;
+                if !bytes.is_empty() {
+                    alone = false;
+                    let share = Arc::clone(&shares).acquire_many_owned(share).await.ok()?;
+                    if pieces.send((bytes, share)).is_err() {
+                        // The writer gave up; it says why itself.
+                        break BodyEnd::Complete;
+                    }
                 }
             }
             Ok(None) => break BodyEnd::Complete,
@@ -107,7 +112,10 @@ fn unskipped(mut piece: Bytes, skip: &mut u64) -> Bytes {
 }
 
 fn share(bytes: &Bytes) -> u32 {
-    u32::try_from(bytes.len()).map_or(BYTES_IN_HAND, |bytes| bytes.min(BYTES_IN_HAND))
+    match u32::try_from(bytes.len()) {
+        Ok(bytes) => bytes.clamp(PIECE_SHARE_MIN, BYTES_IN_HAND),
+        Err(_) => BYTES_IN_HAND,
+    }
 }
 
 /// The blocking side of [`pump`].
@@ -147,4 +155,25 @@ fn write(
         }
     }
     (spool, reservation, Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_in_hand_are_bounded_in_number_too() {
+        let of = |bytes: usize| share(&Bytes::from(vec![0; bytes]));
+        assert_eq!(of(1), PIECE_SHARE_MIN);
+        assert_eq!(of(100_000), 100_000);
+        assert_eq!(of(BYTES_IN_HAND as usize + 1), BYTES_IN_HAND);
+    }
+
+    #[test]
+    fn what_is_there_already_is_skipped() {
+        let mut skip = 5;
+        assert!(unskipped(Bytes::from_static(b"abc"), &mut skip).is_empty());
+        assert_eq!(unskipped(Bytes::from_static(b"defg"), &mut skip), "fg");
+        assert_eq!(skip, 0);
+    }
 }
