@@ -34,6 +34,14 @@ const LIST_BYTES_MAX: usize = 16 << 20;
 /// For how long GitLab is left alone that says "later" without saying when.
 const DEFAULT_PAUSE: Duration = Duration::from_secs(60);
 
+/// A longer pause than this is not kept, whatever GitLab asks for.
+const PAUSE_MAX: Duration = Duration::from_secs(3600);
+
+/// The end of the year 9998, in seconds since the epoch. A date has to be writable by RFC 3339,
+/// which ends with the year 9999 and which humantime writes from the epoch on: what lies outside
+/// is no date of an upload.
+const LAST_SECOND: u64 = 253_370_764_799;
+
 /// One version of a project.
 #[derive(Debug, Deserialize)]
 pub struct ListedPackage {
@@ -186,11 +194,19 @@ fn number(written: &[u8]) -> Option<u32> {
 fn pause(headers: &HeaderMap) -> Duration {
     let told = headers.get(RETRY_AFTER);
     let told = told.and_then(|value| retry_after(value.to_str().ok()?, clock::wall()));
-    told.unwrap_or(DEFAULT_PAUSE).max(Duration::from_secs(1))
+    let told = told.unwrap_or(DEFAULT_PAUSE);
+    told.clamp(Duration::from_secs(1), PAUSE_MAX)
 }
 
-/// A date by RFC 3339: Rails writes it in the time zone that GitLab is configured with.
+/// A date by RFC 3339, if it is from the epoch up to [`LAST_SECOND`].
 fn utc(text: &str) -> Option<SystemTime> {
+    let time = instant(text)?;
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    (since.as_secs() <= LAST_SECOND).then_some(time)
+}
+
+/// The moment that is written: Rails writes it in the time zone that GitLab is configured with.
+fn instant(text: &str) -> Option<SystemTime> {
     if let Ok(time) = humantime::parse_rfc3339(text) {
         return Some(time);
     }
@@ -220,6 +236,12 @@ mod tests {
             ("2024-01-02T05:04:05.123+02:00", at(1_704_164_645_123)),
             ("2024-01-01T21:34:05.123-05:30", at(1_704_164_645_123)),
             ("2024-01-02T03:04:05.123+00:00", at(1_704_164_645_123)),
+            ("1970-01-01T00:00:00Z", at(0)),
+            ("1970-01-01T00:00:00+01:00", None),
+            ("1969-12-31T23:59:59Z", None),
+            ("9998-12-31T23:59:59.999Z", at(253_370_764_799_999)),
+            ("9999-01-01T00:00:00Z", None),
+            ("9999-12-31T23:59:59-01:00", None),
             ("2024-01-02T03:04:05", None),
             ("2024-01-02", None),
             ("yesterday", None),
@@ -255,6 +277,29 @@ mod tests {
         for (body, written, expected) in table {
             let next = list(StatusCode::OK, body, written).map(|page| page.next);
             assert_eq!(next, Ok(expected), "{written:?}");
+        }
+    }
+
+    #[test]
+    fn a_pause_is_a_second_at_least_and_an_hour_at_most() {
+        let table = [
+            (None, 60),
+            (Some("0"), 1),
+            (Some("120"), 120),
+            (Some("18446744073709551615"), 3600),
+            (Some("Fri, 31 Dec 9999 23:59:59 GMT"), 3600),
+            (Some("soon"), 60),
+        ];
+        for (written, expected) in table {
+            let mut headers = HeaderMap::new();
+            if let Some(written) = written {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static(written));
+            }
+            assert_eq!(
+                pause(&headers),
+                Duration::from_secs(expected),
+                "{written:?}"
+            );
         }
     }
 

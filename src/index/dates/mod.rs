@@ -342,7 +342,7 @@ impl UploadDates {
     }
 
     fn pause(&self, wait: Duration, now: Instant) {
-        *self.paused_until.lock() = Some(now + wait);
+        *self.paused_until.lock() = now.checked_add(wait);
     }
 }
 
