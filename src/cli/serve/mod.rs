@@ -34,8 +34,9 @@ use status::{destination, in_words};
 /// How often the service manager is told how the daemon is, if that has changed.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 
-/// For what still works on a disk, when everything else has ended.
-const LAST_WRITES: Duration = Duration::from_secs(2);
+/// For what still works on a disk, when everything else has ended: files whose last byte their
+/// clients have are on their way into the store.
+const LAST_WRITES: Duration = Duration::from_secs(10);
 
 /// Serves until a signal ends it; running downloads are finished first, unless a second signal
 /// comes.

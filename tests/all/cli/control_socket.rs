@@ -108,7 +108,7 @@ fn a_folder_that_is_held_by_somebody_who_is_silent_is_said_to_be() {
     assert_eq!(stats.status.code(), Some(1), "{stats:?}");
     let why = String::from_utf8_lossy(&stats.stderr);
     assert!(
-        why.contains("held by another process") && why.contains("does not answer"),
+        why.contains("held by another process") && why.contains("no answer on the control socket"),
         "{why}"
     );
 }
