@@ -29,6 +29,10 @@ pub enum RelayFault {
         status: &'static str,
         body: &'static str,
     },
+    /// Every request is answered with this status, and its body never comes.
+    Withholds { status: &'static str },
+    /// Every request is answered with this status, and its body never ends.
+    Floods { status: &'static str },
 }
 
 #[derive(Debug)]
@@ -101,6 +105,8 @@ fn serve(client: TcpStream, server: SocketAddr, shared: &Arc<Shared>) {
     match shared.fault() {
         RelayFault::Closed => {}
         RelayFault::Answers { status, body } => answer(client, status, body),
+        RelayFault::Withholds { status } => withhold(client, status),
+        RelayFault::Floods { status } => flood(client, status),
         fault => {
             if let Ok(server) = TcpStream::connect(server) {
                 relay(client, server, fault);
@@ -109,24 +115,56 @@ fn serve(client: TcpStream, server: SocketAddr, shared: &Arc<Shared>) {
     }
 }
 
-fn answer(mut client: TcpStream, status: &str, body: &str) {
+/// Whether the head of a request came.
+fn took_head(client: &mut TcpStream) -> bool {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
         match client.read(&mut byte) {
             Ok(1) => head.push(byte[0]),
-            _ => return,
+            _ => return false,
         }
     }
-    let length = body.len();
-    let text = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: application/xml\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    );
+    true
+}
+
+fn head(status: &str, framing: &str) -> String {
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/xml\r\n{framing}Connection: close\r\n\r\n"
+    )
+}
+
+fn answer(mut client: TcpStream, status: &str, body: &str) {
+    if !took_head(&mut client) {
+        return;
+    }
+    let framing = format!("Content-Length: {}\r\n", body.len());
+    let text = head(status, &framing) + body;
     let _ = client.write_all(text.as_bytes());
     let _ = client.shutdown(Shutdown::Write);
     // Until the client has sent what it had to: a reset could lose the answer.
     let _ = client.set_read_timeout(Some(Duration::from_secs(5)));
     while matches!(client.read(&mut [0; PIECE_BYTES]), Ok(1..)) {}
+}
+
+fn withhold(mut client: TcpStream, status: &str) {
+    if !took_head(&mut client) {
+        return;
+    }
+    let text = head(status, "Content-Length: 1000\r\n");
+    let _ = client.write_all(text.as_bytes());
+    // Until the client gives up.
+    while matches!(client.read(&mut [0; PIECE_BYTES]), Ok(1..)) {}
+}
+
+fn flood(mut client: TcpStream, status: &str) {
+    if !took_head(&mut client) {
+        return;
+    }
+    let mut sent = client.write_all(head(status, "").as_bytes());
+    while sent.is_ok() {
+        sent = client.write_all(&[b' '; PIECE_BYTES]);
+    }
 }
 
 fn relay(client: TcpStream, server: TcpStream, fault: RelayFault) {

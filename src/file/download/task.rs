@@ -254,7 +254,12 @@ impl DownloadTask {
             {
                 attempt.origin = BodyOrigin::Both;
                 self.note_shared(LookupEnd::Broken);
-                self.resume(spool.written(), attempt).await
+                if let Some(rest) = self.resume(spool.written(), attempt).await {
+                    return Some(rest);
+                }
+                // Upstream alone may still give the whole: the break is not its own.
+                attempt.origin = BodyOrigin::Upstream;
+                self.start_over(spool, attempt).await
             }
             Cause::WrongDigest | Cause::Coded | Cause::Long
                 if attempt.origin != BodyOrigin::Upstream =>
@@ -328,7 +333,8 @@ impl DownloadTask {
             }
             // The whole again: what is there already is skipped, and the digest judges the sum.
             FileAnswer::Whole(answer) => {
-                let fits = answer.length() == attempt.size;
+                let length = answer.length();
+                let fits = length.is_none() || length == attempt.size;
                 (answer, fits)
             }
             _ => return None,

@@ -8,9 +8,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use http::header::PROXY_AUTHORIZATION;
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use object_store::ClientOptions;
 use object_store::client::{
@@ -173,9 +175,8 @@ impl HttpService for StoreHttp {
         let sent = clock::now();
         let entered = self.condition.breaker.enter(sent);
         let pass = entered.map_err(|_| HttpError::new(HttpErrorKind::Unknown, LeftAlone))?;
-        let answered = match timeout(limit, self.client.request(request)).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(why)) => Err(self.failure(&why, why.is_connect(), &url)),
+        let answered = match timeout(limit, self.exchange(request, &url)).await {
+            Ok(answered) => answered,
             Err(_) => Err(UpstreamError::Silent(Peer::SharedStore, limit)),
         };
         let now = clock::now();
@@ -191,15 +192,37 @@ impl HttpService for StoreHttp {
                 RejectedUpload(status),
             ));
         }
-        Ok(response.map(|body| {
-            HttpResponseBody::new(
-                body.map_err(|why| HttpError::new(HttpErrorKind::Interrupted, why)),
-            )
-        }))
+        Ok(response)
     }
 }
 
 impl StoreHttp {
+    /// One request and its answer. The bytes of an object come as they are read; every other body
+    /// belongs to the answer, and is read here: `object_store` waits for its end without a limit.
+    async fn exchange(
+        &self,
+        request: HttpRequest,
+        url: &Url,
+    ) -> Result<HttpResponse, UpstreamError> {
+        let is_get = *request.method() == Method::GET;
+        let response = match self.client.request(request).await {
+            Ok(response) => response,
+            Err(why) => return Err(self.failure(&why, why.is_connect(), url)),
+        };
+        if is_get && response.status().is_success() {
+            return Ok(response.map(|body| {
+                HttpResponseBody::new(
+                    body.map_err(|why| HttpError::new(HttpErrorKind::Interrupted, why)),
+                )
+            }));
+        }
+        let (head, body) = response.into_parts();
+        match beginning(body).await {
+            Ok(bytes) => Ok(HttpResponse::from_parts(head, bytes.freeze().into())),
+            Err(why) => Err(self.failure(&why, false, url)),
+        }
+    }
+
     fn failure(
         &self,
         why: &(dyn std::error::Error + 'static),
@@ -248,6 +271,23 @@ impl StoreHttp {
         }
     }
 }
+
+/// As much of an answer as one of the S3 API can be long; what follows is not read.
+async fn beginning(mut body: Incoming) -> hyper::Result<BytesMut> {
+    let mut read = BytesMut::new();
+    while read.len() < ANSWER_BYTES_MAX
+        && let Some(frame) = body.frame().await
+    {
+        if let Ok(piece) = frame?.into_data() {
+            let room = ANSWER_BYTES_MAX - read.len();
+            read.extend_from_slice(&piece[..piece.len().min(room)]);
+        }
+    }
+    Ok(read)
+}
+
+/// Longest answer that is read, of those that are not an object.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// What a request is counted as.
 fn kind(method: &Method, path: &str) -> &'static str {

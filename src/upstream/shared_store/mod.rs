@@ -27,6 +27,7 @@ use object_store::{
     BackoffConfig, GetResult, MultipartUpload, ObjectStoreExt, PutPayload, RetryConfig,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use address_fact::FACT_BYTES_MAX;
 pub use address_fact::{AddressFact, FLEET_KEY_BYTES_MIN, FleetKey};
@@ -39,6 +40,8 @@ use super::body::IdleBody;
 use super::breaker::{Breaker, BreakerLimits};
 use super::connect::{ConnectTarget, PeerConnector, Transport, http_client};
 use super::counts::{PeerCounts, PeerReading};
+use super::error::UpstreamError;
+use super::peer::Peer;
 use super::response::UpstreamResponse;
 use crate::values::clock;
 use crate::values::digest::Digest;
@@ -49,6 +52,9 @@ pub const SHARED_STORE: &str = "shared_store";
 
 /// Beyond the limit on an answer, for a probe to be told from a lost one.
 const PROBE_SLACK: Duration = Duration::from_secs(1);
+
+/// Beyond the limit on a read, for the request to say itself that it was too slow.
+const READ_SLACK: Duration = Duration::from_secs(1);
 
 /// What tells a container, a pod or an instance where its credential is.
 const CREDENTIAL_VARIABLES: [(&str, AmazonS3ConfigKey); 5] = [
@@ -187,6 +193,22 @@ impl SharedStore {
         format!("s3://{}/{}", self.location.bucket, self.blob_key(digest))
     }
 
+    /// What a read comes to, within the time for one: what the library does before and after its
+    /// request has no limit of its own.
+    async fn read<T>(
+        &self,
+        reading: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, SharedStoreError> {
+        let limit = self.config.read_timeout.0;
+        match timeout(limit.saturating_add(READ_SLACK), reading).await {
+            Ok(answer) => self.heard(answer),
+            Err(_) => {
+                let why = UpstreamError::Silent(Peer::SharedStore, limit);
+                Err(SharedStoreError::Failed(why.to_string()))
+            }
+        }
+    }
+
     /// What an answer of the library's comes to.
     fn heard<T>(&self, answer: object_store::Result<T>) -> Result<T, SharedStoreError> {
         let error = match answer {
@@ -207,7 +229,7 @@ impl SharedStore {
     /// When there is none, or none to be had in time.
     pub async fn fact(&self, name: &str) -> Result<AddressFact, SharedStoreError> {
         let key = self.key("addresses", name);
-        let found = self.heard(self.s3.get(&key).await)?;
+        let found = self.read(self.s3.get(&key)).await?;
         if found.meta.size > FACT_BYTES_MAX as u64 {
             return Err(SharedStoreError::Wrong("a fact is longer than any can be"));
         }
@@ -232,7 +254,7 @@ impl SharedStore {
             return Err(SharedStoreError::Busy);
         };
         let key = self.blob_key(fact.sha256);
-        let found = self.heard(self.s3.get(&key).await)?;
+        let found = self.read(self.s3.get(&key)).await?;
         if found.meta.size != fact.size {
             return Err(SharedStoreError::Wrong(
                 "an object has another length than its fact says",
@@ -261,7 +283,7 @@ impl SharedStore {
     /// When there is none, or none to be had in time.
     pub async fn blob(&self, digest: Digest, bytes_max: usize) -> Result<Bytes, SharedStoreError> {
         let key = self.blob_key(digest);
-        let found = self.heard(self.s3.get(&key).await)?;
+        let found = self.read(self.s3.get(&key)).await?;
         let read = self.body(found, None).collect(bytes_max).await;
         let bytes = read.map_err(|why| SharedStoreError::Failed(why.to_string()))?;
         if Digest::of(&bytes) != digest {
@@ -287,7 +309,7 @@ impl SharedStore {
     /// When there is none, or the question is not answered.
     pub async fn blob_size(&self, digest: Digest) -> Result<u64, SharedStoreError> {
         let key = self.blob_key(digest);
-        let found = self.heard(self.s3.head(&key).await)?;
+        let found = self.read(self.s3.head(&key)).await?;
         Ok(found.size)
     }
 

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::common::delivery::{kept, patiently, right};
 use crate::support::{
-    Distribution, Engine, Entry, FaultyRelay, Fleet, GitLab, Larder, RelayFault, Storage,
-    StoreListing, path, token,
+    Act, Distribution, Engine, Entry, FaultyRelay, Fleet, GitLab, Larder, RelayFault, Site,
+    Storage, StoreListing, path, token,
 };
 
 /// Each wait of `LIMITS`, twice, and what a busy machine adds.
@@ -84,6 +84,24 @@ const FAULTS: &[(RelayFault, &[&str])] = &[
         },
         &["wrong", "error"],
     ),
+    (
+        RelayFault::Withholds {
+            status: "404 Not Found",
+        },
+        &["error"],
+    ),
+    (
+        RelayFault::Withholds {
+            status: "503 Slow Down",
+        },
+        &["error"],
+    ),
+    (
+        RelayFault::Floods {
+            status: "404 Not Found",
+        },
+        &["miss"],
+    ),
 ];
 
 #[test]
@@ -117,6 +135,41 @@ fn whatever_the_store_does_a_cold_file_comes_right_within_the_limit() {
         }
     }
     gitlab.log().assert_nothing_unexpected();
+}
+
+#[test]
+fn a_body_that_breaks_off_fails_no_download_that_upstream_alone_would_serve() {
+    let gitlab = GitLab::builder().storage(Storage::Redirect).start();
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let filler = fleet.member(Larder::builder(&gitlab)).start();
+    let relay = FaultyRelay::start(fleet.bucket.address);
+    relay.fails(RelayFault::Cuts { after: 100_000 });
+    let lines = format!("{LIMITS}\nbreaker_failures = 0");
+    let larder = fleet
+        .member_with(Larder::builder(&gitlab), Some(relay.address()), &lines)
+        .start();
+    for (name, acts) in [
+        ("chunked", vec![Act::IgnoreRange, Act::Chunked]),
+        ("refused", vec![Act::RefuseRanges(416)]),
+        ("unanswered", vec![Act::RefuseRanges(500)]),
+    ] {
+        let wheel = Distribution::new(name, "1.0").payload(400_000).wheel();
+        gitlab.publish(42, &wheel);
+        let file = path::project_file(42, &wheel);
+        filler.client().token(token::READER).get(&file).expect(200);
+        patiently("the bucket has it", || {
+            filler.metric("larder_shared_store_queue") == Some(0.0)
+                && fleet.bucket.has_blob(&wheel.sha256)
+        });
+        for act in acts {
+            let fault = act.at(Site::FileBody);
+            gitlab.plan(fault.containing(&wheel.filename));
+        }
+        let reply = larder.client().token(token::READER).get(&file);
+        assert_eq!(reply.expect(200), &wheel.bytes[..], "{name}");
+        kept(&larder, &wheel);
+    }
+    assert_eq!(lookups(&larder, "broken"), 3.0);
 }
 
 #[test]
