@@ -145,6 +145,7 @@ impl<'a> Parts<'a> {
         let asks = config.index.upload_dates && !config.offline && config.parent().is_none();
         let dependencies = DatesDependencies {
             upstream: Arc::clone(&self.upstream),
+            access: Arc::clone(&self.access),
             store: Arc::clone(&self.shared.store.dates),
             token: dates_credential(config)?,
             asks,

@@ -1,5 +1,7 @@
-//! Sizes and upload dates of the files of GitLab's pages, kept for good: a file's date does not
-//! change, and GitLab's pages do not tell it.
+//! Sizes and upload dates of the files of GitLab's pages, which GitLab's pages do not tell.
+//!
+//! A date is kept for as long as the page goes on listing its file: the date of a file does not
+//! change, but a file that was deleted and uploaded again is as old as its second upload.
 //!
 //! One small file for each page that has any, replaced as a whole: a line with the page's path, and
 //! one for each of its files. A line that cannot be read is none. They count towards no budget, are
@@ -7,7 +9,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -16,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::error::StoreError;
 use super::folder::Folder;
 use super::layout::{self, Layout};
-use crate::registry::PageRef;
+use crate::registry::{FileRef, PageRef};
 use crate::simple::FileFacts;
 use crate::values::digest::Digest;
 
@@ -84,6 +86,22 @@ impl PageDates {
         }
     }
 
+    /// Forgets the files that are not among these, and gives how many those were.
+    pub fn keep_listed(&mut self, listed: &[FileRef]) -> usize {
+        let mut names = HashSet::new();
+        for file in listed {
+            names.insert((file.digest, file.filename.as_str()));
+        }
+        let before = self.count;
+        self.count = 0;
+        for (digest, named) in &mut self.files {
+            named.retain(|file| names.contains(&(*digest, file.filename.as_str())));
+            self.count += named.len();
+        }
+        self.files.retain(|_, named| !named.is_empty());
+        before - self.count
+    }
+
     fn lines(&self) -> Vec<FileLine> {
         let mut lines = Vec::new();
         for file in self.files.values().flatten() {
@@ -131,15 +149,15 @@ impl PageDates {
 /// The dates of one folder.
 pub struct DateStore {
     folder: Arc<Folder>,
-    /// One at a time: a file is read, and replaced with more in it.
-    adding: Mutex<()>,
+    /// One at a time: a file is read, and replaced with more or less in it.
+    changing: Mutex<()>,
 }
 
 impl DateStore {
     pub(super) fn new(folder: Arc<Folder>) -> Self {
         Self {
             folder,
-            adding: Mutex::default(),
+            changing: Mutex::default(),
         }
     }
 
@@ -156,11 +174,29 @@ impl DateStore {
     /// # Errors
     /// When the folder cannot be written.
     pub fn add(&self, page: &PageRef, new: Vec<DatedFile>) -> Result<PageDates, StoreError> {
-        let _one_at_a_time = self.adding.lock();
+        let _one_at_a_time = self.changing.lock();
         let mut dates = self.read(page)?;
         for file in new {
             dates.add(file);
         }
+        self.replace(page, &dates)?;
+        Ok(dates)
+    }
+
+    /// Forgets the files of a page that are not among these. Blocks.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or written.
+    pub fn keep_listed(&self, page: &PageRef, listed: &[FileRef]) -> Result<(), StoreError> {
+        let _one_at_a_time = self.changing.lock();
+        let mut dates = self.read(page)?;
+        if dates.keep_listed(listed) > 0 {
+            self.replace(page, &dates)?;
+        }
+        Ok(())
+    }
+
+    fn replace(&self, page: &PageRef, dates: &PageDates) -> Result<(), StoreError> {
         let path = page.path();
         let mut text = format!("{path}\n");
         for line in dates.lines() {
@@ -169,8 +205,7 @@ impl DateStore {
         }
         let place = self.folder.layout.dates(&path);
         let written = self.folder.layout.replace_file(&place, text.as_bytes());
-        written.map_err(StoreError::io("write", &place))?;
-        Ok(dates)
+        written.map_err(StoreError::io("write", &place))
     }
 }
 
@@ -188,7 +223,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::registry::Scope;
+    use crate::registry::{Route, Scope};
 
     type Checked = Result<(), Box<dyn std::error::Error>>;
 
@@ -221,6 +256,22 @@ mod tests {
         assert_eq!(read.find(one.digest, "a.whl"), Some(one.facts));
         assert_eq!(read.find(one.digest, "b.whl"), None, "by digest and name");
         assert!(open()?.read(&other)?.is_empty());
+
+        let listed = |body: &[u8], name: &str| {
+            let digest = Digest::of(body);
+            let path = format!("/api/v4/projects/42/packages/pypi/files/{digest}/{name}");
+            match Route::from_path(&path) {
+                Ok(Route::File(file)) => Some(file),
+                _ => None,
+            }
+        };
+        let two = listed(b"two", "b.whl").ok_or("a file")?;
+        let renamed = listed(b"one", "c.whl").ok_or("a file")?;
+        open()?.keep_listed(&page, &[two.clone(), renamed])?;
+        let read = open()?.read(&page)?;
+        assert_eq!(read.len(), 1, "what the page lists no more is forgotten");
+        assert_eq!(read.find(one.digest, "a.whl"), None);
+        assert!(read.find(two.digest, "b.whl").is_some());
         Ok(())
     }
 

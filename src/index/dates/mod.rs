@@ -4,12 +4,13 @@
 //! Owns what is known of them, and the questions: which page is asked about, in whose name, and how
 //! often. A page whose files lack dates is answered as it is; GitLab is asked behind the answer, in
 //! the name of the caller that was given the page, and with `gitlab.dates_token_file` for what that
-//! caller's token is not told. What is learned is kept for good, and is shown on a page only for
-//! files that the page lists by itself, so that no caller learns of a file it does not see. A date
-//! is GitLab's or there is none. Must not know how a page is written.
+//! caller's token is not told. What is learned is kept for as long as the page lists the file, and is
+//! shown on a page only for files that the page lists by itself, so that no caller learns of a file
+//! it does not see. A date is GitLab's or there is none. Must not know how a page is written.
 
 mod rate;
 mod run;
+mod token;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,12 +19,13 @@ use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
 use self::rate::RequestRate;
-use self::run::{DatesRun, RunError};
+use self::run::{DatesRun, RunError, RunTools};
+use self::token::{Asker, AskingToken};
 use super::config::IndexConfig;
-use crate::access::{Caller, Credential, Fingerprint};
+use crate::access::{Access, Caller, Credential};
 use crate::registry::{FileRef, PageRef, ScopeKind};
 use crate::store::{DateStore, DatedFile, PageDates};
 use crate::upstream::Upstream;
@@ -44,6 +46,7 @@ const KNOWN_BYTES_MAX: u64 = 16 << 20;
 /// What the service works with.
 pub struct DatesDependencies {
     pub upstream: Arc<Upstream>,
+    pub access: Arc<Access>,
     pub store: Arc<DateStore>,
     /// Of `gitlab.dates_token_file`.
     pub token: Option<Credential>,
@@ -57,10 +60,12 @@ pub struct UploadDates {
     requests_max: u32,
     queue_max: usize,
     known: Cache<PageRef, Arc<PageDates>>,
+    /// Held while what is known of a page is replaced, here and on the disk.
+    changing: AsyncMutex<()>,
     queue: Mutex<HashSet<PageRef>>,
     left_alone: Cache<(PageRef, Asker), ()>,
     /// Pages of which GitLab told what there is, and how many files had no date then.
-    exhausted: Cache<PageRef, usize>,
+    exhausted: Cache<(PageRef, Audience), usize>,
     resting: Cache<PageRef, ()>,
     turns: Semaphore,
     rate: RequestRate,
@@ -74,12 +79,12 @@ pub struct DatesCounts {
     untold: AtomicU64,
 }
 
-/// In whose name GitLab is asked.
+/// For whose pages it counts that GitLab told what there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Asker {
-    Caller(Fingerprint),
-    /// With `gitlab.dates_token_file`.
-    Operator,
+enum Audience {
+    AllCallers,
+    /// Another's token may be told more: of a group, or where some of it was refused.
+    One(Asker),
 }
 
 /// The service's numbers.
@@ -105,6 +110,7 @@ impl UploadDates {
                 .max_capacity(KNOWN_BYTES_MAX)
                 .weigher(weigh)
                 .build(),
+            changing: AsyncMutex::default(),
             queue: Mutex::default(),
             left_alone: remembered(LEFT_ALONE_FOR),
             exhausted: remembered(LEFT_ALONE_FOR),
@@ -116,7 +122,8 @@ impl UploadDates {
         })
     }
 
-    /// Asks no more: a page that waits for its turn gets none.
+    /// Asks no more: a page that waits for its turn gets none, and one that is asked about has had
+    /// its last request.
     pub fn close(&self) {
         self.turns.close();
     }
@@ -175,10 +182,15 @@ impl UploadDates {
             return;
         }
         // A file more than was missing is a new one.
-        if self.resting.contains_key(page) || self.exhausted.get(page) == Some(undated.len()) {
+        let is_known = |audience| self.is_exhausted(page, audience, undated.len());
+        if self.resting.contains_key(page) || is_known(Audience::AllCallers) {
             return;
         }
-        let askers = self.askers(caller, page);
+        let may = |asker| {
+            let is_left_alone = self.left_alone.contains_key(&(page.clone(), asker));
+            !is_left_alone && !is_known(Audience::One(asker))
+        };
+        let askers = self.askers(caller, page, may);
         if askers.is_empty() {
             return;
         }
@@ -195,22 +207,39 @@ impl UploadDates {
         }));
     }
 
-    /// The credentials that GitLab may yet tell something, the caller's first.
-    fn askers(&self, caller: &Caller, page: &PageRef) -> Vec<(Asker, Credential)> {
+    fn is_exhausted(&self, page: &PageRef, audience: Audience, undated: usize) -> bool {
+        self.exhausted.get(&(page.clone(), audience)) == Some(undated)
+    }
+
+    /// The tokens that GitLab may yet tell something, the caller's first.
+    fn askers(
+        &self,
+        caller: &Caller,
+        page: &PageRef,
+        may: impl Fn(Asker) -> bool,
+    ) -> Vec<AskingToken> {
         let mut askers = Vec::new();
-        let may = |asker| !self.left_alone.contains_key(&(page.clone(), asker));
+        let since = clock::now();
         let own = Asker::Caller(caller.fingerprint());
         if may(own)
             && let Some(credential) = caller.credential().for_packages_api()
             // GitLab takes none for the list of a group.
             && !(credential.is_job_token() && page.scope.kind() == ScopeKind::Group)
         {
-            askers.push((own, credential));
+            askers.push(AskingToken {
+                asker: own,
+                credential,
+                since,
+            });
         }
         if may(Asker::Operator)
             && let Some(token) = &self.dependencies.token
         {
-            askers.push((Asker::Operator, token.clone()));
+            askers.push(AskingToken {
+                asker: Asker::Operator,
+                credential: token.clone(),
+                since,
+            });
         }
         askers
     }
@@ -231,7 +260,7 @@ impl UploadDates {
     async fn learn(
         self: &Arc<Self>,
         page: &PageRef,
-        askers: Vec<(Asker, Credential)>,
+        askers: Vec<AskingToken>,
         undated: &[FileRef],
     ) {
         let Ok(_turn) = self.turns.acquire().await else {
@@ -242,39 +271,56 @@ impl UploadDates {
         let unknown = undated
             .iter()
             .filter(|file| known.find(file.digest, file.filename.as_str()).is_none());
-        let tools = (&*self.dependencies.upstream, &self.rate);
+        let tools = RunTools {
+            upstream: &self.dependencies.upstream,
+            access: &self.dependencies.access,
+            rate: &self.rate,
+            turns: &self.turns,
+        };
         let Some(mut run) = DatesRun::new(tools, self.requests_max, page, unknown) else {
             return;
         };
-        if run.is_done() {
-            return;
-        }
-        let mut is_told = false;
-        for (asker, credential) in askers {
-            match self.ask_for_all(&mut run, page, &credential).await {
-                Ok(()) => is_told = true,
-                Err(RunError::Refused(status)) => {
-                    self.refused(page, asker, status);
-                    continue;
-                }
+        let mut told = Vec::new();
+        let mut goes_on = false;
+        for token in askers {
+            if run.is_done() {
+                return;
+            }
+            match self.ask_for_all(&mut run, page, &token).await {
+                Ok(()) => told.push(audience(page, token.asker, run.take_is_partial())),
+                Err(RunError::Refused(status)) => self.refused(page, token.asker, status),
                 // The next caller's page goes on where this one stopped.
+                Err(RunError::Lapsed) => goes_on = true,
+                Err(RunError::Died(status)) => {
+                    self.refused(page, token.asker, status);
+                    goes_on = true;
+                }
                 Err(RunError::Enough) => return,
+                Err(RunError::Closed) => {
+                    tracing::info!(page = %page.path(), "GitLab is asked for no more upload dates by settings that were replaced");
+                    return;
+                }
                 Err(RunError::Pause(wait, why)) => {
                     self.pause(wait, clock::now());
                     tracing::warn!(error = %why, "GitLab is asked for no upload dates for a while");
                     return;
                 }
             }
-            if run.is_done() {
-                return;
-            }
         }
+        if !run.is_done() {
+            self.note_untold(page, told, run.missing(), goes_on);
+        }
+    }
+
+    /// Remembers that files have no date although GitLab was asked.
+    fn note_untold(&self, page: &PageRef, told: Vec<Audience>, missing: usize, goes_on: bool) {
         let untold = &self.dependencies.counts.untold;
-        untold.fetch_add(run.wanted() as u64, Ordering::Relaxed);
-        if is_told {
-            self.exhausted.insert(page.clone(), run.wanted());
-        } else {
+        untold.fetch_add(missing as u64, Ordering::Relaxed);
+        if told.is_empty() && !goes_on {
             self.resting.insert(page.clone(), ());
+        }
+        for audience in told {
+            self.exhausted.insert((page.clone(), audience), missing);
         }
     }
 
@@ -284,7 +330,7 @@ impl UploadDates {
         self: &Arc<Self>,
         run: &mut DatesRun<'_>,
         page: &PageRef,
-        credential: &Credential,
+        token: &AskingToken,
     ) -> Result<(), RunError> {
         let before = run.requests_left();
         let mut files = 0;
@@ -292,14 +338,17 @@ impl UploadDates {
         while let Some(part) = next
             && !run.is_done()
         {
-            let asked = run.ask_for_part(part, credential).await;
-            let found = run.take_found();
-            files += found.len();
-            self.keep(page, found).await;
+            let missing = run.missing();
+            let asked = run.ask_for_part(part, token).await;
+            let told = missing - run.missing();
+            files += told;
+            let counts = &self.dependencies.counts;
+            counts.told.fetch_add(told as u64, Ordering::Relaxed);
+            self.keep(page, run.take_found()).await;
             next = asked?;
         }
         tracing::info!(
-            page = %page.path(), files, missing = run.wanted(), requests = before - run.requests_left(),
+            page = %page.path(), files, missing = run.missing(), requests = before - run.requests_left(),
             "GitLab was asked when the files of a page were uploaded"
         );
         Ok(())
@@ -317,13 +366,40 @@ impl UploadDates {
         self.left_alone.insert((page.clone(), asker), ());
     }
 
+    /// GitLab has just said that a page lists these files: forgets the dates of others, which may
+    /// be uploaded again one day, and gives how many those were. What one caller is shown of a group
+    /// says nothing of what the group has.
+    pub async fn keep_listed(self: &Arc<Self>, page: &PageRef, listed: &[FileRef]) -> usize {
+        if page.scope.kind() != ScopeKind::Project {
+            return 0;
+        }
+        let _one_at_a_time = self.changing.lock().await;
+        let known = self.of(page).await;
+        if known.is_empty() {
+            return 0;
+        }
+        let mut dates = PageDates::clone(&known);
+        let forgotten = dates.keep_listed(listed);
+        if forgotten == 0 {
+            return 0;
+        }
+        self.known.insert(page.clone(), Arc::new(dates));
+        let store = Arc::clone(&self.dependencies.store);
+        let of = page.clone();
+        let listed = listed.to_vec();
+        let kept = correlation::spawn_blocking(move || store.keep_listed(&of, &listed)).await;
+        if let Ok(Err(why)) = kept {
+            tracing::warn!(error = %why, page = %page.path(), "upload dates of files that are gone cannot be removed from the disk");
+        }
+        forgotten
+    }
+
     /// Keeps what was learned, here and on the disk.
     async fn keep(self: &Arc<Self>, page: &PageRef, found: Vec<DatedFile>) {
         if found.is_empty() {
             return;
         }
-        let told = &self.dependencies.counts.told;
-        told.fetch_add(found.len() as u64, Ordering::Relaxed);
+        let _one_at_a_time = self.changing.lock().await;
         let mut dates = PageDates::clone(&*self.of(page).await);
         for file in found.clone() {
             dates.add(file);
@@ -343,6 +419,15 @@ impl UploadDates {
 
     fn pause(&self, wait: Duration, now: Instant) {
         *self.paused_until.lock() = now.checked_add(wait);
+    }
+}
+
+/// For whom it counts that this asker was told what there is.
+fn audience(page: &PageRef, asker: Asker, is_partial: bool) -> Audience {
+    if is_partial || page.scope.kind() == ScopeKind::Group {
+        Audience::One(asker)
+    } else {
+        Audience::AllCallers
     }
 }
 

@@ -10,13 +10,16 @@ use std::time::Duration;
 use http::StatusCode;
 use pep440_rs::Version;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 
 use super::rate::RequestRate;
-use crate::access::Credential;
+use super::token::AskingToken;
+use crate::access::Access;
 use crate::registry::{FileRef, PackagesAddress, PageRef, Scope, ScopeKind};
 use crate::simple::{FileFacts, ProjectName, file_version};
 use crate::store::DatedFile;
 use crate::upstream::{ListPage, ListedPackage, PackageFile, PackagesError, Upstream};
+use crate::values::clock;
 use crate::values::digest::Digest;
 
 /// After a failure GitLab is asked for no dates for so long.
@@ -26,8 +29,14 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(60);
 pub enum RunError {
     /// GitLab does not tell this credential.
     Refused(StatusCode),
+    /// GitLab told it the list, and then took it no more.
+    Died(StatusCode),
     /// So many requests are sent for one page in one go.
     Enough,
+    /// The token is not to be used any more: it was given too long ago, or its rights were revoked.
+    Lapsed,
+    /// No more is asked at all: these settings are not in force any more.
+    Closed,
     /// Nothing is to be asked for so long.
     Pause(Duration, PackagesError),
 }
@@ -44,42 +53,61 @@ impl From<PackagesError> for RunError {
     }
 }
 
-/// The files that lack a date, with the version that each has in its name, if that can be read.
-type WantedFiles = HashMap<(Digest, String), Option<Version>>;
+/// A file that lacked a date when the run began.
+struct WantedFile {
+    /// As its name has it, if that can be read.
+    version: Option<Version>,
+    is_found: bool,
+}
+
+/// What a run asks with.
+pub struct RunTools<'a> {
+    pub upstream: &'a Upstream,
+    pub access: &'a Access,
+    pub rate: &'a RequestRate,
+    /// Closed when no more is to be asked.
+    pub turns: &'a Semaphore,
+}
 
 pub struct DatesRun<'a> {
-    upstream: &'a Upstream,
-    rate: &'a RequestRate,
+    tools: RunTools<'a>,
     requests_left: u32,
     page: &'a PageRef,
     name: &'a ProjectName,
-    wanted: WantedFiles,
+    wanted: HashMap<(Digest, String), WantedFile>,
+    missing: usize,
     found: Vec<DatedFile>,
+    is_partial: bool,
 }
 
 impl<'a> DatesRun<'a> {
     /// About these files; none for a list of projects.
     pub fn new(
-        (upstream, rate): (&'a Upstream, &'a RequestRate),
+        tools: RunTools<'a>,
         requests_max: u32,
         page: &'a PageRef,
         undated: impl Iterator<Item = &'a FileRef>,
     ) -> Option<Self> {
         let name = page.name.as_ref()?;
-        let mut wanted = WantedFiles::new();
+        let mut wanted = HashMap::new();
         for file in undated {
             let filename = file.filename.as_str();
             let version = file_version(filename, name).and_then(|text| text.parse().ok());
-            wanted.insert((file.digest, filename.to_owned()), version);
+            let file_wanted = WantedFile {
+                version,
+                is_found: false,
+            };
+            wanted.insert((file.digest, filename.to_owned()), file_wanted);
         }
         Some(Self {
-            upstream,
-            rate,
+            tools,
             requests_left: requests_max,
             page,
             name,
+            missing: wanted.len(),
             wanted,
             found: Vec::new(),
+            is_partial: false,
         })
     }
 
@@ -94,12 +122,17 @@ impl<'a> DatesRun<'a> {
     }
 
     /// Files that still lack a date.
-    pub fn wanted(&self) -> usize {
-        self.wanted.len()
+    pub fn missing(&self) -> usize {
+        self.missing
+    }
+
+    /// Whether the files of a version were refused since this was last taken.
+    pub fn take_is_partial(&mut self) -> bool {
+        std::mem::take(&mut self.is_partial)
     }
 
     pub fn is_done(&self) -> bool {
-        self.wanted.is_empty()
+        self.missing == 0
     }
 
     /// One part of the list of versions, and the files of those that are wanted; gives the number of
@@ -110,19 +143,19 @@ impl<'a> DatesRun<'a> {
     pub async fn ask_for_part(
         &mut self,
         page: u32,
-        credential: &Credential,
+        token: &AskingToken,
     ) -> Result<Option<u32>, RunError> {
         let address = PackagesAddress::Packages {
             scope: &self.page.scope,
             name: self.name,
             page,
         };
-        let list: ListPage<ListedPackage> = self.ask(address, credential).await?;
+        let list: ListPage<ListedPackage> = self.ask(address, token).await?;
         for package in &list.entries {
             if self.is_wanted(package)
                 && let Some(project) = self.project(package)
             {
-                self.ask_for_files(&project, package.id, credential).await?;
+                self.ask_for_files(&project, package.id, token).await?;
             }
         }
         Ok(list.next)
@@ -132,7 +165,7 @@ impl<'a> DatesRun<'a> {
         &mut self,
         project: &Scope,
         package: u64,
-        credential: &Credential,
+        token: &AskingToken,
     ) -> Result<(), RunError> {
         let mut next = Some(1);
         while let Some(page) = next {
@@ -141,11 +174,15 @@ impl<'a> DatesRun<'a> {
                 package,
                 page,
             };
-            let list = match self.ask::<PackageFile>(address, credential).await {
+            let list = match self.ask::<PackageFile>(address, token).await {
                 Ok(list) => list,
                 // A project of the group that this credential may not see, or a version that was
                 // deleted meanwhile.
-                Err(RunError::Refused(_)) => return Ok(()),
+                Err(RunError::Refused(StatusCode::FORBIDDEN | StatusCode::NOT_FOUND)) => {
+                    self.is_partial = true;
+                    return Ok(());
+                }
+                Err(RunError::Refused(status)) => return Err(RunError::Died(status)),
                 Err(why) => return Err(why),
             };
             for file in &list.entries {
@@ -159,17 +196,32 @@ impl<'a> DatesRun<'a> {
     async fn ask<T: DeserializeOwned>(
         &mut self,
         address: PackagesAddress<'_>,
-        credential: &Credential,
+        token: &AskingToken,
     ) -> Result<ListPage<T>, RunError> {
         let Some(left) = self.requests_left.checked_sub(1) else {
             return Err(RunError::Enough);
         };
+        self.check(token)?;
+        self.tools.rate.turn().await;
+        // The wait for the turn may have been long.
+        self.check(token)?;
         self.requests_left = left;
-        self.rate.turn().await;
-        Ok(self.upstream.packages(address, credential).await?)
+        let credential = &token.credential;
+        Ok(self.tools.upstream.packages(address, credential).await?)
+    }
+
+    fn check(&self, token: &AskingToken) -> Result<(), RunError> {
+        if self.tools.turns.is_closed() {
+            return Err(RunError::Closed);
+        }
+        if token.has_lapsed(self.tools.access, clock::now()) {
+            return Err(RunError::Lapsed);
+        }
+        Ok(())
     }
 
     /// Whether a version of the list, which is by parts of the name, has a file that lacks a date.
+    /// A group may have the file in another project too: the later of its dates counts.
     fn is_wanted(&self, package: &ListedPackage) -> bool {
         if ProjectName::parse(&package.name).as_ref() != Ok(self.name) {
             return false;
@@ -178,8 +230,14 @@ impl<'a> DatesRun<'a> {
         let Ok(version) = written.parse::<Version>() else {
             return true;
         };
-        let mut wanted = self.wanted.values();
-        wanted.any(|wanted| wanted.as_ref().is_none_or(|wanted| *wanted == version))
+        let is_group = self.page.scope.kind() == ScopeKind::Group;
+        for wanted in self.wanted.values() {
+            let is_of_it = wanted.version.as_ref().is_none_or(|of| *of == version);
+            if is_of_it && (is_group || !wanted.is_found) {
+                return true;
+            }
+        }
+        false
     }
 
     fn project(&self, package: &ListedPackage) -> Option<Scope> {
@@ -198,12 +256,12 @@ impl<'a> DatesRun<'a> {
         let Some(uploaded) = file.uploaded() else {
             return;
         };
-        if self
-            .wanted
-            .remove(&(digest, file.file_name.clone()))
-            .is_none()
-        {
+        let Some(wanted) = self.wanted.get_mut(&(digest, file.file_name.clone())) else {
             return;
+        };
+        if !wanted.is_found {
+            wanted.is_found = true;
+            self.missing -= 1;
         }
         self.found.push(DatedFile {
             digest,

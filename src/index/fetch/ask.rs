@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::StatusCode;
 use parking_lot::Mutex;
 use url::Url;
 
@@ -71,6 +72,9 @@ impl Fetcher {
                 return Err(why.into());
             }
         };
+        if has_no_package(&answer) {
+            self.dependencies.dates.keep_listed(address, &[]).await;
+        }
         match answer {
             PageAnswer::Page { answer, url } => {
                 let asked = asked.before(answer.stale_age());
@@ -130,7 +134,7 @@ impl Fetcher {
             dates: self.dependencies.dates.of(address).await,
         };
         let page_size = self.config.page_size.bytes();
-        let (rewritten, upstream_body) = match read(answer, job.clone(), page_size).await? {
+        let (mut rewritten, upstream_body) = match read(answer, job.clone(), page_size).await? {
             PageBody::Whole(rewritten, upstream_body) => (rewritten, upstream_body),
             PageBody::TooLarge(stream) => {
                 // For the next time: the links of this one are written already.
@@ -146,7 +150,15 @@ impl Fetcher {
             url: url.to_string(),
         };
         let source = rewritten.source;
-        let job = RewriteJob { source, ..job };
+        let dates = &self.dependencies.dates;
+        let forgotten = dates.keep_listed(address, &rewritten.collected.files).await;
+        // Of those that are gone the page shows none: one more that is learned makes it anew.
+        rewritten.dates_known = rewritten.dates_known.saturating_sub(forgotten);
+        let job = RewriteJob {
+            source,
+            dates: dates.of(address).await,
+            ..job
+        };
         let rewritten = self.with_file_hosts(*rewritten, job, upstream_body.clone());
         let page = self.prepare(rewritten.await?).await?;
         self.refusals.lift(address, asked.at);
@@ -186,4 +198,17 @@ impl Fetcher {
         self.memory.end(key);
         self.withdraw(page, self.large.take(page)).await;
     }
+}
+
+/// Whether GitLab says that there is no such package, to a caller that may see the project: such a
+/// one alone is sent on, and another is told that there is no such project.
+fn has_no_package(answer: &PageAnswer) -> bool {
+    let refusal = match answer {
+        PageAnswer::Forward { .. } => return true,
+        PageAnswer::Refused(refusal) => refusal,
+        PageAnswer::Page { .. } | PageAnswer::NotModified { .. } => return false,
+    };
+    let says = b"404 Package Not Found";
+    let mut parts = refusal.body.windows(says.len());
+    refusal.status == StatusCode::NOT_FOUND && parts.any(|part| part == says)
 }

@@ -548,8 +548,10 @@ fn a_page_follows_the_store() {
     let upstream = upstream.expect("a client");
     let access = Access::offline(&AuthConfig::default(), OfflineKeys::new(OfflineRule::Deny));
     let upstream = Arc::new(upstream.offline(true));
+    let access = Arc::new(access);
     let dates = DatesDependencies {
         upstream: Arc::clone(&upstream),
+        access: Arc::clone(&access),
         store: Arc::clone(&store.dates),
         token: None,
         asks: false,
@@ -557,7 +559,7 @@ fn a_page_follows_the_store() {
     };
     let dependencies = PageDependencies {
         upstream,
-        access: Arc::new(access),
+        access,
         page_store: store.pages.clone(),
         metadata_index: Arc::clone(&store.metadata_index),
         learned: Arc::clone(&store.learned),

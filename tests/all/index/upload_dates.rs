@@ -3,13 +3,14 @@
 
 use std::time::{Duration, SystemTime};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::common::delivery::{eventually, kept};
 use crate::common::mirror::{HTML, JSON, get_as};
 use crate::support::{
-    Act, Artifact, Client, Distribution, GitLab, Kind, Larder, NewFile, Reply, Universe, path,
-    token,
+    Act, Answer, Artifact, Client, Distribution, GitLab, Kind, Larder, NewFile, Reply, Universe,
+    path, token,
 };
 
 /// Pages are GitLab's word of now, so that a new version is seen at once.
@@ -384,4 +385,167 @@ fn a_long_list_is_asked_for_page_by_page_newest_first_and_within_the_limits() {
     settled(&larder);
     // Three goes, each with the list from its beginning: 1, 1, and 2 pages of it.
     assert_eq!(asked(&gitlab), VERSIONS + 1 + 1 + 2);
+}
+
+/// The date that the page shows for this file.
+fn date_of(page: &Value, file: &Artifact) -> Option<SystemTime> {
+    let told = with(page, "upload-time");
+    let shown = told
+        .into_iter()
+        .find(|shown| shown["filename"] == file.filename.as_str())?;
+    humantime::parse_rfc3339(shown["upload-time"].as_str()?).ok()
+}
+
+/// A file must not look older than it is, however its page was without it.
+#[test]
+fn a_file_that_is_deleted_and_uploaded_again_is_as_old_as_its_second_upload() {
+    let file = wheel("2.0");
+    for (case, whole, forwarding) in [
+        ("a file", false, true),
+        ("the package, and callers are sent on", true, true),
+        ("the package", true, false),
+    ] {
+        let gitlab = gitlab();
+        gitlab.set(|settings| settings.forwarding = forwarding);
+        let larder = Larder::builder(&gitlab).sections(DATES).start();
+        let client = larder.client().token(token::READER);
+        let page = page_of("project");
+        let before = date_of(&dated(&client, &page), &file).expect("a date");
+        settled(&larder);
+        gitlab.change(|universe| {
+            if whole {
+                universe.delete_package(42, "Some_lib.x");
+            } else {
+                universe.delete_file(42, &file.filename);
+            }
+        });
+        // A stranger's 404 says nothing of the project's files, and a caller's does.
+        json(&larder.client().token(token::STRANGER), &page);
+        let shown = json(&client, &page);
+        assert_eq!(shown.status == 200, !whole, "{case}");
+        let larder = larder.restart();
+        let client = larder.client().token(token::READER);
+        let now = days_ago(0);
+        gitlab.publish(42, NewFile::from(wheel("2.0")).uploaded(now));
+        let shown = json(&client, &page).json();
+        assert_eq!(date_of(&shown, &file), None, "{case}: {shown}");
+        let after = date_of(&dated(&client, &page), &file);
+        assert_eq!(after, Some(now), "{case}");
+        assert!(before < now);
+        settled(&larder);
+    }
+}
+
+/// As a stranger's 404 leaves what is known, so does a group's page that lists fewer files.
+#[test]
+fn dates_are_forgotten_by_no_caller_that_sees_less() {
+    let gitlab = gitlab();
+    let larder = Larder::builder(&gitlab).sections(DATES).start();
+    let client = larder.client().token(token::READER);
+    for scope in ["project", "group"] {
+        let page = page_of(scope);
+        dated(&client, &page);
+        settled(&larder);
+        let before = asked(&gitlab);
+        json(&larder.client().token(token::STRANGER), &page);
+        let shown = json(&client, &page).json();
+        assert_eq!(with(&shown, "upload-time").len(), 3, "{scope}: {shown}");
+        settled(&larder);
+        assert_eq!(asked(&gitlab), before, "{scope}");
+    }
+}
+
+#[test]
+fn of_a_file_that_a_group_has_in_two_projects_the_later_date_counts() {
+    for (widgets, gears) in [(20, 3), (3, 20)] {
+        let gitlab = GitLab::builder()
+            .holding(|universe| {
+                for (project, days) in [(42, widgets), (44, gears)] {
+                    universe.publish(
+                        project,
+                        NewFile::from(wheel("1.0")).uploaded(days_ago(days)),
+                    );
+                }
+            })
+            .start();
+        let larder = Larder::builder(&gitlab).sections(DATES).start();
+        let client = larder.client().token(token::READER);
+        let page = page_of("group");
+        dated(&client, &page);
+        settled(&larder);
+        let shown = json(&client, &page).json();
+        let date = date_of(&shown, &wheel("1.0")).expect("a date");
+        let age = SystemTime::now().duration_since(date).expect("the past");
+        assert!(age < Duration::from_secs(4 * 86_400), "{widgets} {gears}");
+    }
+}
+
+#[test]
+fn a_token_that_is_refused_some_files_ends_no_other_callers_questions() {
+    let refused = |status| Act::Answer(Answer::message(status, "no"));
+    for status in [401, 403, 404] {
+        let gitlab = gitlab();
+        gitlab.plan(
+            refused(status)
+                .at(Kind::Packages)
+                .containing("package_files"),
+        );
+        let larder = Larder::builder(&gitlab).sections(FRESH).start();
+        let client = larder.client().token(token::READER);
+        let page = page_of("project");
+        json(&client, &page).expect(200);
+        settled(&larder);
+        let expected = if status == 401 { 2 } else { 3 };
+        assert_eq!(asked(&gitlab), expected, "{status}");
+        json(&client, &page).expect(200);
+        settled(&larder);
+        assert_eq!(
+            asked(&gitlab),
+            expected,
+            "{status}: this caller is told no more"
+        );
+        gitlab.behave();
+        let other = larder.client().token(token::WIDGETS_READER);
+        dated(&other, &page);
+        settled(&larder);
+        assert_eq!(asked(&gitlab), expected + 3, "{status}");
+    }
+}
+
+#[test]
+fn a_callers_token_is_used_no_more_after_rights_were_revoked() {
+    let gitlab = gitlab();
+    let larder = Larder::builder(&gitlab).sections(DATES).start();
+    let client = larder.client().token(token::READER);
+    let page = page_of("project");
+    let gate = gitlab.hold(Kind::Packages, 0);
+    json(&client, &page).expect(200);
+    gate.wait_for(1);
+    assert!(larder.command(&["auth", "flush"]).status.success());
+    gate.open();
+    settled(&larder);
+    assert_eq!(asked(&gitlab), 1, "the list, and no version's files");
+    dated(&client, &page);
+    settled(&larder);
+    assert_eq!(asked(&gitlab), 1 + 3, "the next page goes on");
+}
+
+#[test]
+fn a_reload_ends_the_questions_of_the_settings_before() {
+    let gitlab = gitlab();
+    let larder = Larder::builder(&gitlab).sections(DATES).start();
+    let client = larder.client().token(token::READER);
+    let page = page_of("project");
+    let gate = gitlab.hold(Kind::Packages, 0);
+    json(&client, &page).expect(200);
+    gate.wait_for(1);
+    let text = std::fs::read_to_string(larder.config_file()).expect("its configuration");
+    assert!(text.contains("upload_dates = true"), "{text}");
+    let text = text.replace("upload_dates = true", "upload_dates = false");
+    std::fs::write(larder.config_file(), text).expect("a writable folder");
+    larder.signal(Signal::HUP);
+    larder.wait_for_log("the configuration was read again and is in force");
+    gate.open();
+    larder.wait_for_log("no more upload dates by settings that were replaced");
+    assert_eq!(asked(&gitlab), 1, "the list, and no version's files");
 }
