@@ -132,6 +132,7 @@ impl SharedFiles {
             SharedStoreError::NoBucket
             | SharedStoreError::Refused
             | SharedStoreError::Rejected(_)
+            | SharedStoreError::Answered(_)
             | SharedStoreError::Failed(_) => LookupEnd::Failed,
         };
         if end == LookupEnd::Wrong {

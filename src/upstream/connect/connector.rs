@@ -139,6 +139,14 @@ impl PeerConnector {
         })
     }
 
+    /// The same, and never by way of a proxy.
+    pub fn without_proxy(self) -> Self {
+        Self {
+            proxies: Arc::default(),
+            ..self
+        }
+    }
+
     /// Whether a URL leads to the public Internet, as far as can be told without connecting. A name
     /// that cannot be looked up may: a connection tells more.
     pub async fn is_public(&self, url: &Url) -> bool {

@@ -24,6 +24,8 @@ pub enum SharedStoreError {
     Busy,
     #[error("the shared store does not take it: it answered {0}")]
     Rejected(StatusCode),
+    #[error("the shared store answered {0}")]
+    Answered(StatusCode),
     #[error("{0}")]
     Wrong(&'static str),
     #[error("{0}")]
@@ -58,6 +60,7 @@ impl SharedStoreError {
             return Self::Rejected(rejected.0);
         }
         match error_chain::find::<UpstreamError>(why) {
+            Some(UpstreamError::Failed(_, status)) => Self::Answered(*status),
             Some(why) => Self::Failed(why.to_string()),
             None => Self::Failed(why.to_string()),
         }
@@ -70,5 +73,10 @@ impl SharedStoreError {
             self,
             Self::None | Self::Absent | Self::Rejected(_) | Self::Wrong(_)
         )
+    }
+
+    /// Whether the shared store was reached and would not do this now.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Self::Refused | Self::Answered(_))
     }
 }

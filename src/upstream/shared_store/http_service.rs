@@ -131,10 +131,16 @@ impl StoreCondition {
     }
 }
 
+type StoreClient = Client<PeerConnector, HttpRequestBody>;
+
 /// The client of one bucket.
 #[derive(Clone)]
 pub(super) struct StoreHttp {
-    pub client: Client<PeerConnector, HttpRequestBody>,
+    pub client: StoreClient,
+    /// Without a proxy.
+    pub direct: StoreClient,
+    /// Of the bucket.
+    pub origin: Url,
     pub connector: PeerConnector,
     pub config: SharedStoreConfig,
     pub condition: Arc<StoreCondition>,
@@ -161,6 +167,9 @@ impl HttpService for StoreHttp {
     async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let url = Url::parse(&request.uri().to_string());
         let url = url.map_err(|why| HttpError::new(HttpErrorKind::Request, why))?;
+        if !is_below(&url, &self.origin) {
+            return self.ask_credential(request, &url).await;
+        }
         let proxy = self.connector.asked_proxy(&url);
         if let Some(value) = proxy.and_then(Proxy::authorization) {
             request
@@ -175,8 +184,11 @@ impl HttpService for StoreHttp {
         let sent = clock::now();
         let entered = self.condition.breaker.enter(sent);
         let pass = entered.map_err(|_| HttpError::new(HttpErrorKind::Unknown, LeftAlone))?;
-        let answered = match timeout(limit, self.exchange(request, &url)).await {
-            Ok(answered) => answered,
+        let is_object = *request.method() == Method::GET;
+        let exchange = exchange(&self.client, request, is_object);
+        let answered = match timeout(limit, exchange).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(why)) => Err(self.failure(&why, &url)),
             Err(_) => Err(UpstreamError::Silent(Peer::SharedStore, limit)),
         };
         let now = clock::now();
@@ -186,6 +198,10 @@ impl HttpService for StoreHttp {
         self.tally(kind, answered.as_ref().map(http::Response::status), sent);
         let response = answered.map_err(|why| HttpError::new(HttpErrorKind::Unknown, why))?;
         let status = response.status();
+        if status.is_server_error() {
+            let why = UpstreamError::Failed(Peer::SharedStore, status);
+            return Err(HttpError::new(HttpErrorKind::Unknown, why));
+        }
         if kind == UPLOAD && is_rejection(status) {
             return Err(HttpError::new(
                 HttpErrorKind::Unknown,
@@ -197,38 +213,35 @@ impl HttpService for StoreHttp {
 }
 
 impl StoreHttp {
-    /// One request and its answer. The bytes of an object come as they are read; every other body
-    /// belongs to the answer, and is read here: `object_store` waits for its end without a limit.
-    async fn exchange(
+    /// Asks what is no part of the bucket: where an instance, a container or a pod has its own
+    /// credential from. It says nothing of the shared store, and is waited for like a read. Over
+    /// plain HTTP such a service is beside this machine: a proxy would ask for its own credential.
+    async fn ask_credential(
         &self,
         request: HttpRequest,
         url: &Url,
-    ) -> Result<HttpResponse, UpstreamError> {
-        let is_get = *request.method() == Method::GET;
-        let response = match self.client.request(request).await {
-            Ok(response) => response,
-            Err(why) => return Err(self.failure(&why, why.is_connect(), url)),
+    ) -> Result<HttpResponse, HttpError> {
+        let client = match url.scheme() {
+            "http" => &self.direct,
+            _ => &self.client,
         };
-        if is_get && response.status().is_success() {
-            return Ok(response.map(|body| {
-                HttpResponseBody::new(
-                    body.map_err(|why| HttpError::new(HttpErrorKind::Interrupted, why)),
-                )
-            }));
-        }
-        let (head, body) = response.into_parts();
-        match beginning(body).await {
-            Ok(bytes) => Ok(HttpResponse::from_parts(head, bytes.freeze().into())),
-            Err(why) => Err(self.failure(&why, false, url)),
+        let exchange = exchange(client, request, false);
+        let origin = url.origin().ascii_serialization();
+        match timeout(self.config.read_timeout.0, exchange).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(why)) => {
+                tracing::warn!(%origin, error = %error_chain::in_full(&why), "no credential for the shared store");
+                Err(HttpError::new(HttpErrorKind::Unknown, why))
+            }
+            Err(late) => {
+                tracing::warn!(%origin, limit = ?self.config.read_timeout.0, "no credential for the shared store in time");
+                Err(HttpError::new(HttpErrorKind::Timeout, late))
+            }
         }
     }
 
-    fn failure(
-        &self,
-        why: &(dyn std::error::Error + 'static),
-        is_connect: bool,
-        url: &Url,
-    ) -> UpstreamError {
+    fn failure(&self, why: &ExchangeError, url: &Url) -> UpstreamError {
+        let is_connect = matches!(why, ExchangeError::Head(why) if why.is_connect());
         let error = UpstreamError::of_way(Peer::SharedStore, why, is_connect);
         let origin = url.origin().ascii_serialization();
         tracing::warn!(%origin, error = %error_chain::in_full(why), reason = %error, "no answer from the shared store");
@@ -272,6 +285,47 @@ impl StoreHttp {
     }
 }
 
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum ExchangeError {
+    #[error("no answer")]
+    Head(#[from] hyper_util::client::legacy::Error),
+    #[error("the answer broke off")]
+    Body(#[from] hyper::Error),
+}
+
+/// One request and its answer. The bytes of an object come as they are read; every other body
+/// belongs to the answer, and is read here: `object_store` waits for its end without a limit.
+async fn exchange(
+    client: &StoreClient,
+    request: HttpRequest,
+    is_object: bool,
+) -> Result<HttpResponse, ExchangeError> {
+    let response = client.request(request).await?;
+    if is_object && response.status().is_success() {
+        return Ok(response.map(|body| {
+            HttpResponseBody::new(
+                body.map_err(|why| HttpError::new(HttpErrorKind::Interrupted, why)),
+            )
+        }));
+    }
+    let (head, body) = response.into_parts();
+    let bytes = beginning(body).await?;
+    Ok(HttpResponse::from_parts(head, bytes.freeze().into()))
+}
+
+/// Whether a URL is of this origin, or of a bucket's host below it.
+fn is_below(url: &Url, origin: &Url) -> bool {
+    let (Some(host), Some(base)) = (url.host_str(), origin.host_str()) else {
+        return false;
+    };
+    let is_host = match host.strip_suffix(base) {
+        Some(bucket) => bucket.is_empty() || bucket.ends_with('.'),
+        None => false,
+    };
+    is_host && url.port_or_known_default() == origin.port_or_known_default()
+}
+
 /// As much of an answer as one of the S3 API can be long; what follows is not read.
 async fn beginning(mut body: Incoming) -> hyper::Result<BytesMut> {
     let mut read = BytesMut::new();
@@ -312,5 +366,45 @@ pub(super) struct StoreConnector(pub StoreHttp);
 impl HttpConnector for StoreConnector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
         Ok(HttpClient::new(self.0.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_credential_is_asked_of_is_no_part_of_the_bucket() {
+        for (origin, url, expected) in [
+            (
+                "https://s3.example:8333",
+                "https://s3.example:8333/wheels/a",
+                true,
+            ),
+            (
+                "https://s3.example:8333",
+                "https://wheels.s3.example:8333/a",
+                true,
+            ),
+            ("https://s3.example", "https://wheelss3.example/a", false),
+            ("https://s3.example", "https://sts.example/", false),
+            (
+                "http://127.0.0.1:8333",
+                "http://127.0.0.1:1338/creds",
+                false,
+            ),
+            (
+                "http://127.0.0.1:8333",
+                "http://169.254.169.254/latest",
+                false,
+            ),
+        ] {
+            let origin = Url::parse(origin).unwrap();
+            assert_eq!(
+                is_below(&Url::parse(url).unwrap(), &origin),
+                expected,
+                "{url}"
+            );
+        }
     }
 }

@@ -113,6 +113,8 @@ impl SharedStore {
         let condition = Arc::new(StoreCondition::new(breaker));
         let http = StoreHttp {
             client: http_client(connector.clone(), config.idle_connections),
+            direct: http_client(connector.clone().without_proxy(), config.idle_connections),
+            origin: config.origin().map_err(|why| format!("endpoint: {why}"))?,
             connector,
             config: config.clone(),
             condition: Arc::clone(&condition),
@@ -228,14 +230,15 @@ impl SharedStore {
     /// # Errors
     /// When there is none, or none to be had in time.
     pub async fn fact(&self, name: &str) -> Result<AddressFact, SharedStoreError> {
+        if self.breaks_off(clock::now()).is_some() {
+            return Err(SharedStoreError::LeftAlone);
+        }
         let key = self.key("addresses", name);
         let found = self.read(self.s3.get(&key)).await?;
         if found.meta.size > FACT_BYTES_MAX as u64 {
             return Err(SharedStoreError::Wrong("a fact is longer than any can be"));
         }
-        let body = self.body(found, None);
-        let read = body.collect(FACT_BYTES_MAX).await;
-        let written = read.map_err(|why| SharedStoreError::Failed(why.to_string()))?;
+        let written = self.collect(found, FACT_BYTES_MAX).await?;
         let fact = self.fleet_key.open(name, &written);
         fact.ok_or(SharedStoreError::Wrong(
             "a fact has another signature: was it written with another fleet key?",
@@ -282,16 +285,30 @@ impl SharedStore {
     /// # Errors
     /// When there is none, or none to be had in time.
     pub async fn blob(&self, digest: Digest, bytes_max: usize) -> Result<Bytes, SharedStoreError> {
+        if self.breaks_off(clock::now()).is_some() {
+            return Err(SharedStoreError::LeftAlone);
+        }
         let key = self.blob_key(digest);
         let found = self.read(self.s3.get(&key)).await?;
-        let read = self.body(found, None).collect(bytes_max).await;
-        let bytes = read.map_err(|why| SharedStoreError::Failed(why.to_string()))?;
+        let bytes = self.collect(found, bytes_max).await?;
         if Digest::of(&bytes) != digest {
             return Err(SharedStoreError::Wrong(
                 "an object's bytes have another sha256",
             ));
         }
         Ok(bytes)
+    }
+
+    /// All of a small object. One that breaks off counts as every body does; one that is whole says
+    /// too little of the larger ones to end a row of breaks.
+    async fn collect(&self, found: GetResult, bytes_max: usize) -> Result<Bytes, SharedStoreError> {
+        match self.body(found, None).collect(bytes_max).await {
+            Ok(bytes) => Ok(bytes),
+            Err(why) => {
+                self.body_ended(false);
+                Err(SharedStoreError::Failed(why.to_string()))
+            }
+        }
     }
 
     /// A body at the pace that the configuration wants.
