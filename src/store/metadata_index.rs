@@ -84,6 +84,15 @@ impl MetadataIndex {
         self.fact(wheel).map(|fact| fact.metadata)
     }
 
+    /// The same, if it was made of bytes that had the wheel's sha256. Blocks likewise.
+    pub fn find_verified(&self, wheel: WheelMark) -> Option<Digest> {
+        let fact = self.fact(wheel)?;
+        match fact.origin {
+            MetadataOrigin::Verified => Some(fact.metadata),
+            MetadataOrigin::Read => None,
+        }
+    }
+
     /// Moves whenever [`Self::find`] may give another answer than before.
     pub fn generation(&self) -> u64 {
         self.remembered.generation()

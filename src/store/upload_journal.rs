@@ -10,6 +10,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
 use super::error::StoreError;
 use super::folder::Folder;
 use super::layout::entries;
@@ -19,14 +22,48 @@ use crate::values::digest::Digest;
 /// Longest file that is read: an address and a sha256.
 const NOTE_BYTES_MAX: u64 = 16 << 10;
 
-/// The journal of one folder. Everything blocks.
+/// The journal of one folder. What can fail blocks.
 pub struct UploadJournal {
     folder: Arc<Folder>,
+    /// Files whose queue closed before they were uploaded, for the one that follows it.
+    handed_over: Mutex<Vec<FileRef>>,
+    came: Notify,
 }
 
 impl UploadJournal {
     pub(super) fn new(folder: Arc<Folder>) -> Self {
-        Self { folder }
+        Self {
+            folder,
+            handed_over: Mutex::default(),
+            came: Notify::new(),
+        }
+    }
+
+    /// Gives a file that is noted to the queue that follows.
+    pub fn hand_over(&self, file: FileRef) {
+        self.handed_over.lock().push(file);
+        self.came.notify_one();
+    }
+
+    /// What an earlier queue left, once there is something.
+    pub async fn handed_over(&self) -> Vec<FileRef> {
+        loop {
+            let came = self.came.notified();
+            let files = std::mem::take(&mut *self.handed_over.lock());
+            if !files.is_empty() {
+                return files;
+            }
+            came.await;
+        }
+    }
+
+    /// Whether this file is yet to be uploaded.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn contains(&self, file: &FileRef) -> Result<bool, StoreError> {
+        let path = self.place(file);
+        path.try_exists().map_err(StoreError::io("read", &path))
     }
 
     /// # Errors

@@ -33,6 +33,8 @@ pub enum RelayFault {
     Withholds { status: &'static str },
     /// Every request is answered with this status, and its body never ends.
     Floods { status: &'static str },
+    /// Every request with a longer body than this is answered with this status.
+    RefusesLonger { than: u64, status: &'static str },
 }
 
 #[derive(Debug)]
@@ -107,6 +109,7 @@ fn serve(client: TcpStream, server: SocketAddr, shared: &Arc<Shared>) {
         RelayFault::Answers { status, body } => answer(client, status, body),
         RelayFault::Withholds { status } => withhold(client, status),
         RelayFault::Floods { status } => flood(client, status),
+        RelayFault::RefusesLonger { than, status } => judge(client, server, than, status),
         fault => {
             if let Ok(server) = TcpStream::connect(server) {
                 relay(client, server, fault);
@@ -115,17 +118,17 @@ fn serve(client: TcpStream, server: SocketAddr, shared: &Arc<Shared>) {
     }
 }
 
-/// Whether the head of a request came.
-fn took_head(client: &mut TcpStream) -> bool {
+/// The head of a request, if it came.
+fn take_head(client: &mut TcpStream) -> Option<String> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
         match client.read(&mut byte) {
             Ok(1) => head.push(byte[0]),
-            _ => return false,
+            _ => return None,
         }
     }
-    true
+    String::from_utf8(head).ok()
 }
 
 fn head(status: &str, framing: &str) -> String {
@@ -135,9 +138,13 @@ fn head(status: &str, framing: &str) -> String {
 }
 
 fn answer(mut client: TcpStream, status: &str, body: &str) {
-    if !took_head(&mut client) {
+    if take_head(&mut client).is_none() {
         return;
     }
+    reply(client, status, body);
+}
+
+fn reply(mut client: TcpStream, status: &str, body: &str) {
     let framing = format!("Content-Length: {}\r\n", body.len());
     let text = head(status, &framing) + body;
     let _ = client.write_all(text.as_bytes());
@@ -147,8 +154,28 @@ fn answer(mut client: TcpStream, status: &str, body: &str) {
     while matches!(client.read(&mut [0; PIECE_BYTES]), Ok(1..)) {}
 }
 
+fn judge(mut client: TcpStream, server: SocketAddr, longest: u64, status: &str) {
+    let Some(head) = take_head(&mut client) else {
+        return;
+    };
+    let lower = head.to_ascii_lowercase();
+    let length = lower.split("content-length: ").nth(1);
+    let length = length.and_then(|rest| rest.lines().next()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > longest) {
+        return reply(client, status, "");
+    }
+    let Ok(mut server) = TcpStream::connect(server) else {
+        return;
+    };
+    // One request for each connection, so that each is judged.
+    let passed = head.replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1);
+    if server.write_all(passed.as_bytes()).is_ok() {
+        relay(client, server, RelayFault::None);
+    }
+}
+
 fn withhold(mut client: TcpStream, status: &str) {
-    if !took_head(&mut client) {
+    if take_head(&mut client).is_none() {
         return;
     }
     let text = head(status, "Content-Length: 1000\r\n");
@@ -158,7 +185,7 @@ fn withhold(mut client: TcpStream, status: &str) {
 }
 
 fn flood(mut client: TcpStream, status: &str) {
-    if !took_head(&mut client) {
+    if take_head(&mut client).is_none() {
         return;
     }
     let mut sent = client.write_all(head(status, "").as_bytes());

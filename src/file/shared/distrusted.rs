@@ -1,22 +1,33 @@
-//! Blobs whose bytes in the shared store were wrong: not read again, and written anew.
+//! Blobs whose bytes in the shared store were wrong: not read again for a while, and written anew.
 //!
-//! Must not know how they were found out.
+//! Another larder of the fleet may have written them anew, which a larder that only reads is not
+//! told: distrust has an age. Must not know how they were found out.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::values::clock;
 use crate::values::digest::Digest;
 
 /// Blobs that are remembered; more are a sign that the shared store is no good at all.
 const DISTRUSTED_MAX: usize = 4096;
 
+/// How long a blob is not read.
+const DISTRUSTED_FOR: Duration = Duration::from_hours(1);
+
+/// Each with the moment that it was found out.
 #[derive(Default)]
-pub struct Distrusted(Mutex<HashSet<Digest>>);
+pub struct Distrusted(Mutex<HashMap<Digest, Instant>>);
 
 impl Distrusted {
     pub fn contains(&self, digest: Digest) -> bool {
-        self.0.lock().contains(&digest)
+        let now = clock::now();
+        match self.0.lock().get(&digest) {
+            Some(since) => now.saturating_duration_since(*since) < DISTRUSTED_FOR,
+            None => false,
+        }
     }
 
     pub fn insert(&self, digest: Digest) {
@@ -24,7 +35,7 @@ impl Distrusted {
         if known.len() >= DISTRUSTED_MAX {
             known.clear();
         }
-        known.insert(digest);
+        known.insert(digest, clock::now());
     }
 
     /// It was written anew.

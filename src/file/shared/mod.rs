@@ -166,7 +166,23 @@ impl SharedFiles {
     /// Metadata that another larder made of the verified wheel, if it is there.
     pub async fn metadata(&self, wheel: &FileRef, bytes_max: usize) -> Option<Bytes> {
         let fact = self.look_up(wheel).await.ok()?;
-        self.remote.blob(fact.metadata?, bytes_max).await.ok()
+        let metadata = fact.metadata?;
+        if self.distrusted.contains(metadata) {
+            return None;
+        }
+        match self.remote.blob(metadata, bytes_max).await {
+            Ok(bytes) => Some(bytes),
+            Err(why) => {
+                if matches!(why, SharedStoreError::Wrong(_)) {
+                    self.distrusted.insert(metadata);
+                    // So that the wheel comes from upstream, and its upload writes both anew.
+                    self.distrusted.insert(wheel.digest);
+                    let object = self.remote.blob_name(metadata);
+                    tracing::error!(%object, wheel = %wheel.filename, "the shared store holds other bytes than this object's name says: the wheel and its metadata come from upstream, and the object is written anew");
+                }
+                None
+            }
+        }
     }
 
     /// Notes that a file which comes from upstream is to be uploaded; false if it is not. Blocks.

@@ -47,10 +47,15 @@ impl Uploader {
             metadata: self.metadata(file).await,
         };
         let anew = self.distrusted.contains(file.digest);
+        let metadata_anew = match fact.metadata {
+            Some(metadata) => self.distrusted.contains(metadata),
+            None => false,
+        };
+        let is_trusted = !anew && !metadata_anew;
         let name = self.upstream.shared_name(&self.remote, file);
         // Asked first, so that a bucket that is not there is not made by the first upload.
         match self.remote.fact(&name).await {
-            Ok(known) if !anew && known.sha256 == fact.sha256 && known.size == fact.size => {
+            Ok(known) if is_trusted && known.sha256 == fact.sha256 && known.size == fact.size => {
                 if known.metadata.is_some() || fact.metadata.is_none() {
                     return Ok(UploadEnd::Present);
                 }
@@ -62,23 +67,28 @@ impl Uploader {
             return Ok(UploadEnd::Lost);
         }
         if let Some(metadata) = fact.metadata
-            && !self.put(metadata, false).await?
+            && !self.put(metadata, metadata_anew).await?
         {
             fact.metadata = None;
         }
         self.remote.put_fact(&name, &fact).await?;
         self.distrusted.remove(file.digest);
+        if let Some(metadata) = fact.metadata {
+            self.distrusted.remove(metadata);
+        }
         Ok(UploadEnd::Completed)
     }
 
-    /// The digest of what was made of this wheel.
+    /// The digest of what was made of this wheel, once its bytes were verified: the fleet takes it
+    /// for that.
     async fn metadata(&self, file: &FileRef) -> Option<Digest> {
         if !file.filename.is_wheel() {
             return None;
         }
         let store = Arc::clone(&self.store);
         let mark = WheelMark::of(file);
-        let found = correlation::spawn_blocking(move || store.metadata_index.find(mark)).await;
+        let find = move || store.metadata_index.find_verified(mark);
+        let found = correlation::spawn_blocking(find).await;
         found.ok().flatten()
     }
 

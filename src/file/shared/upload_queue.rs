@@ -1,12 +1,13 @@
 //! The files that are yet to be uploaded, behind everything that clients wait for.
 //!
 //! Bounded; what is in it is noted on the disk, so that a restart goes on with it. A store that
-//! cannot be reached keeps its files waiting; a file that it refuses as it is is given up and named.
-//! Must not know how a file is uploaded.
+//! cannot be reached or takes nothing keeps its files waiting; a file that it refuses as it is, or
+//! time and again while it takes others, is given up and named. Must not know how a file is
+//! uploaded.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -25,7 +26,7 @@ use crate::values::shutdown::Shutdown;
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_LAST: Duration = Duration::from_secs(30);
 
-/// So often a file that the shared store refused as it is is tried.
+/// So often a file that the shared store refuses is tried.
 const TRIES_MAX: u32 = 3;
 
 pub struct UploadQueue {
@@ -36,13 +37,46 @@ pub struct UploadQueue {
     length: AtomicUsize,
     came: Notify,
     closing: Shutdown,
+    /// Files that the shared store took.
+    taken: AtomicU64,
     /// The log was told that the queue is full.
     is_full: AtomicBool,
 }
 
 struct Waiting {
     file: FileRef,
+    /// That count against the file, not against the shared store.
     tries: u32,
+    /// How many others the shared store had taken at the last of these.
+    taken: u64,
+}
+
+impl Waiting {
+    fn new(file: FileRef) -> Self {
+        Self {
+            file,
+            tries: 0,
+            taken: 0,
+        }
+    }
+
+    /// After a try that failed. A refusal that may be about the moment, or about larder, counts
+    /// against this file only if the shared store took another one since.
+    fn tried(self, why: &SharedStoreError, taken: u64) -> Self {
+        let is_about_file = match (why.may_pass(), why.is_answer()) {
+            (false, _) => true,
+            (true, true) => self.tries == 0 || self.taken < taken,
+            (true, false) => false,
+        };
+        if !is_about_file {
+            return self;
+        }
+        Self {
+            tries: self.tries + 1,
+            taken,
+            ..self
+        }
+    }
 }
 
 impl UploadQueue {
@@ -66,6 +100,7 @@ impl UploadQueue {
             length: AtomicUsize::default(),
             came: Notify::new(),
             closing: Shutdown::default(),
+            taken: AtomicU64::default(),
             is_full: AtomicBool::default(),
         }
     }
@@ -78,8 +113,21 @@ impl UploadQueue {
         self.length.load(Ordering::Relaxed)
     }
 
+    /// What waits, and what still comes, goes to the queue of the next configuration.
     pub fn close(&self) {
         self.closing.begin();
+        for left in self.waiting.lock().drain(..) {
+            self.journal.hand_over(left.file);
+        }
+    }
+
+    fn wait(&self, next: Waiting) {
+        let mut waiting = self.waiting.lock();
+        if self.closing.has_begun() {
+            self.journal.hand_over(next.file);
+        } else {
+            waiting.push_back(next);
+        }
     }
 
     /// Goes on with what an earlier process left, and takes what comes.
@@ -92,7 +140,10 @@ impl UploadQueue {
             clippy::disallowed_methods,
             reason = "uploads are behind all answers; what is cut is noted on the disk"
         )]
-        tokio::spawn(async move { this.take_up().await });
+        tokio::spawn(async move {
+            this.take_up().await;
+            this.follow().await;
+        });
         for _ in 0..self.uploader.remote.config.concurrent_writes {
             let this = Arc::clone(self);
             #[expect(
@@ -136,6 +187,27 @@ impl UploadQueue {
         }
     }
 
+    /// Takes what the queue of an earlier configuration leaves, and what its downloads bring to it.
+    async fn follow(self: Arc<Self>) {
+        loop {
+            let files = tokio::select! {
+                files = self.journal.handed_over() => files,
+                () = self.closing.begun() => return,
+            };
+            for file in files {
+                let journal = Arc::clone(&self.journal);
+                let asked = file.clone();
+                let noted = correlation::spawn_blocking(move || journal.contains(&asked)).await;
+                let is_uploaded = matches!(noted, Ok(Ok(false)));
+                let is_waiting = self.waiting.lock().iter().any(|known| known.file == file);
+                if !is_uploaded && !is_waiting {
+                    self.length.fetch_add(1, Ordering::Relaxed);
+                    self.put(file);
+                }
+            }
+        }
+    }
+
     /// Keeps a place for a file, and notes it on the disk; false if there is no place. Blocks.
     pub fn note(&self, file: &FileRef) -> bool {
         if self.uploader.remote.config.concurrent_writes == 0 {
@@ -154,7 +226,7 @@ impl UploadQueue {
 
     /// Puts a file at the end. Its place is counted already.
     pub fn put(&self, file: FileRef) {
-        self.waiting.lock().push_back(Waiting { file, tries: 0 });
+        self.wait(Waiting::new(file));
         self.came.notify_one();
     }
 
@@ -176,20 +248,25 @@ impl UploadQueue {
             };
             let tried = tokio::select! {
                 tried = self.uploader.upload(&next.file) => tried,
-                () = self.closing.begun() => return,
+                () = self.closing.begun() => return self.wait(next),
             };
             match tried {
                 Ok(end) => {
                     pause = PAUSE_FIRST;
+                    if end == UploadEnd::Completed {
+                        self.taken.fetch_add(1, Ordering::Relaxed);
+                    }
                     self.done(&next.file, end);
                 }
-                Err(why) if why.may_pass() || next.tries + 1 < TRIES_MAX => {
+                Err(why) => {
+                    let next = next.tried(&why, self.taken.load(Ordering::Relaxed));
+                    if next.tries >= TRIES_MAX {
+                        self.lost(&next.file, &why);
+                        continue;
+                    }
                     tracing::info!(file = %next.file.filename, error = %why, wait = ?pause, "a file is yet to be uploaded to the shared store");
-                    let tries = match why.may_pass() {
-                        true => next.tries,
-                        false => next.tries + 1,
-                    };
-                    self.waiting.lock().push_front(Waiting { tries, ..next });
+                    // Behind the others, which it may be that the shared store takes.
+                    self.wait(next);
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = self.closing.begun() => return,
@@ -197,7 +274,6 @@ impl UploadQueue {
                     pause = PAUSE_LAST.min(pause * 2);
                     self.came.notify_one();
                 }
-                Err(why) => self.lost(&next.file, &why),
             }
         }
     }

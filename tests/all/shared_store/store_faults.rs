@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::common::delivery::{kept, patiently, right};
+use crate::support::wheel::sha256_hex;
 use crate::support::{
     Act, Distribution, Engine, Entry, FaultyRelay, Fleet, GitLab, Larder, RelayFault, Site,
     Storage, StoreListing, path, token,
@@ -215,6 +216,36 @@ fn wrong_bytes_are_counted_named_never_served_and_written_anew() {
             fleet.bucket.blob(&wheel.sha256).body == wheel.bytes
         });
     }
+}
+
+#[test]
+fn wrong_metadata_is_named_never_served_and_written_anew_with_its_wheel() {
+    let gitlab = GitLab::builder().storage(Storage::Redirect).start();
+    let wheel = Distribution::new("demo", "1.0").payload(40_000).wheel();
+    gitlab.publish(42, &wheel);
+    let file = path::project_file(42, &wheel);
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let filler = fleet.member(Larder::builder(&gitlab)).start();
+    filler.client().token(token::READER).get(&file).expect(200);
+    patiently("the bucket is filled", || {
+        filler.metric("larder_shared_store_uploads_total{result=\"completed\"}") == Some(1.0)
+    });
+    let metadata = format!("{file}.metadata");
+    let right = filler.client().token(token::READER).get(&metadata);
+    right.expect(200);
+    let key = format!("blobs/{}", sha256_hex(&right.body));
+    fleet
+        .bucket
+        .overwrite(&key, b"Metadata-Version: 2.1\nName: other\n");
+
+    let larder = fleet.member(Larder::builder(&gitlab)).start();
+    let reader = larder.client().token(token::READER);
+    assert_eq!(reader.get(&metadata).expect(200), &right.body[..]);
+    larder.wait_for_log(&key);
+    assert_eq!(reader.get(&file).expect(200), &wheel.bytes[..]);
+    patiently("it is written anew", || {
+        fleet.bucket.object(&key).body == right.body
+    });
 }
 
 #[test]

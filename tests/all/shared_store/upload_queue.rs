@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::common::delivery::{eventually, kept, patiently};
 use crate::support::wheel::sha256_hex;
 use crate::support::{
-    Artifact, Distribution, ENGINES, Engine, FaultyRelay, Fleet, GitLab, Larder, RelayFault, path,
-    token,
+    Artifact, Distribution, ENGINES, Engine, FaultyRelay, Fleet, GitLab, Larder, RelayFault, Site,
+    path, token,
 };
 
 fn completed(larder: &Larder) -> f64 {
@@ -176,4 +178,72 @@ fn a_queue_that_is_full_says_so_and_holds_no_client_up() {
         Some(2.0)
     );
     larder.wait_for_log("shared_store.queue");
+}
+
+#[test]
+fn files_that_the_store_refuses_keep_none_from_it_and_are_given_up_while_it_takes_others() {
+    let gitlab = GitLab::start();
+    let wheel = |name: &str, size| {
+        let wheel = Distribution::new(name, "1.0").payload(size).wheel();
+        gitlab.publish(42, &wheel);
+        wheel
+    };
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let relay = FaultyRelay::start(fleet.bucket.address);
+    let than = 100_000;
+    let status = "500 Internal Server Error";
+    relay.fails(RelayFault::RefusesLonger { than, status });
+    let lines = "breaker_failures = 0";
+    let member = fleet.member_with(Larder::builder(&gitlab), Some(relay.address()), lines);
+    let larder = member.start();
+    let download = |wheel: &Artifact| {
+        let reader = larder.client().token(token::READER);
+        reader.get(&path::project_file(42, wheel)).expect(200);
+    };
+    // As many as are uploaded at one time.
+    let refused = [wheel("refused0", 400_000), wheel("refused1", 400_000)];
+    for wheel in &refused {
+        download(wheel);
+    }
+    patiently("both wait", || {
+        larder.metric("larder_shared_store_queue") == Some(2.0)
+    });
+    let lost = || larder.metric("larder_shared_store_uploads_total{result=\"lost\"}");
+    let mut others = 0;
+    while lost() != Some(2.0) {
+        assert!(others < 20, "{}", larder.metrics());
+        let other = wheel(&format!("other{others}"), 20_000);
+        download(&other);
+        others += 1;
+        patiently("it is uploaded", || completed(&larder) == f64::from(others));
+        assert!(fleet.bucket.has_blob(&other.sha256));
+    }
+    for wheel in &refused {
+        larder.wait_for_log(&wheel.filename);
+        assert!(!fleet.bucket.has_blob(&wheel.sha256));
+    }
+    patiently("no note is left", || queued(&larder) == 0);
+}
+
+#[test]
+fn a_download_that_a_reload_finds_under_way_is_uploaded_without_a_restart() {
+    let gitlab = GitLab::start();
+    let wheel = Distribution::new("demo", "1.0").payload(1_500_000).wheel();
+    gitlab.publish(42, &wheel);
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let larder = fleet.member(Larder::builder(&gitlab)).start();
+    let gate = gitlab.hold(Site::FileBody, 1_000_000);
+    let reader = larder.client().token(token::READER);
+    let mut reading = reader.start("GET", &path::project_file(42, &wheel), &[]);
+    let read = reading.read_body(900_000);
+    assert_eq!((reading.status(), read), (200, 900_000));
+    // Most of it is here, so that it is carried to its end without a client.
+    drop(reading);
+    larder.signal(Signal::HUP);
+    larder.wait_for_log("the configuration was read again");
+    gate.open();
+    kept(&larder, &wheel);
+    patiently("it is uploaded", || completed(&larder) == 1.0);
+    assert!(fleet.bucket.has_blob(&wheel.sha256));
+    patiently("no note is left", || queued(&larder) == 0);
 }
