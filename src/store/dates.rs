@@ -7,8 +7,6 @@
 //! one for each of its files. A line that cannot be read is none. They count towards no budget, are
 //! never evicted, and are asked for again if they are lost. Must not know where they come from.
 
-#![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
-
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 

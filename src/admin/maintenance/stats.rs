@@ -67,7 +67,7 @@ pub(super) fn run(store: &Store, out: &Reporter<Totals>) -> Result<(), Maintenan
     totals.oldest_use = used().min().and_then(seconds);
     totals.newest_use = used().max().and_then(seconds);
     totals.awaited_parts = store.awaited.all(clock::wall());
-    totals.shared_store_queue = store.upload_journal.len()?;
+    totals.shared_store_queue = store.upload_journal.noted()?;
     Ok(out.tell(totals)?)
 }
 

@@ -212,11 +212,14 @@ fn a_bundle_carries_dates_and_sizes() {
     assert_eq!(shown["meta"]["api-version"], "1.1");
 }
 
+/// How a client says who it is.
+type WithCredential = fn(Client) -> Client;
+
 /// Which credential is told what: a row for each, with whether the page of the project and that of
 /// its group get dates.
 #[test]
 fn gitlab_is_asked_in_the_callers_name_and_with_the_operators_token_where_that_is_told_nothing() {
-    let rows: [(&str, fn(Client) -> Client, [bool; 2]); 6] = [
+    let rows: [(&str, WithCredential, [bool; 2]); 6] = [
         (
             "access token, Basic",
             |client| client.token(token::READER),
