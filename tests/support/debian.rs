@@ -236,15 +236,7 @@ pub fn pristine(packages: &[&str]) -> PathBuf {
     if tar.exists() {
         return tar;
     }
-    let root = TempDir::with_prefix_in("making-", &folder).expect("a folder");
-    run(Command::new("debootstrap")
-        .args([
-            "--variant=minbase",
-            &format!("--include={}", packages.join(",")),
-            suite,
-        ])
-        .arg(root.path())
-        .args(mirror(suite)));
+    let root = bootstrapped(&folder, suite, packages);
     let unfinished = folder.join("unfinished.tar");
     run(Command::new("tar")
         .args(["--exclude=./var/cache/apt/archives/*.deb", "-cf"])
@@ -254,6 +246,32 @@ pub fn pristine(packages: &[&str]) -> PathBuf {
         .arg("."));
     fs::rename(unfinished, &tar).expect("the same folder");
     tar
+}
+
+/// A folder with the system in it. Debian's archive is asked up to three times: it is out of reach for
+/// a moment now and then.
+fn bootstrapped(folder: &Path, suite: &str, packages: &[&str]) -> TempDir {
+    let mut tries = 0;
+    loop {
+        let root = TempDir::with_prefix_in("making-", folder).expect("a folder");
+        let mut debootstrap = Command::new("debootstrap");
+        debootstrap
+            .args([
+                "--variant=minbase",
+                &format!("--include={}", packages.join(",")),
+                suite,
+            ])
+            .arg(root.path())
+            .args(mirror(suite))
+            .stdin(Stdio::null());
+        let output = debootstrap.output().expect("debootstrap starts");
+        if output.status.success() {
+            return root;
+        }
+        tries += 1;
+        assert!(tries < 3, "{debootstrap:?}:\n{}", tail(&output));
+        std::thread::sleep(Duration::from_secs(5));
+    }
 }
 
 /// The mirror that this machine's apt is configured with; without one debootstrap knows its own.
