@@ -13,12 +13,15 @@ use crate::common::runner::{
     PAGE, PROJECT, every_wheel_once, expanded, gitlab, new_job, runner_table, strings,
 };
 use crate::support::booted::Booted;
-use crate::support::debian::{Machine, install_commands};
+use crate::support::debian::{Machine, install_commands, pristine};
 use crate::support::docker_host::{BRIDGE, DockerHost};
 use crate::support::larder::{Builder, binary};
 use crate::support::python::program;
 use crate::support::relay::Relay;
 use crate::support::{Authority, GitLab, Larder, path};
+
+/// What a machine needs for the service.
+const SYSTEMD: [&str; 3] = ["systemd", "procps", "ca-certificates"];
 
 /// What a job runs, with pip and with uv.
 const WITH_PIP: &str = "pip install --no-cache-dir --quiet --target /tmp/site requests python-dateutil \
@@ -55,9 +58,11 @@ fn the_docker_executor_reaches_a_larder_on_the_host() {
 #[ignore = "needs docker.io, iproute2, debootstrap, and root"]
 fn the_docker_executor_reaches_the_service_of_the_host() {
     let title = "Docker executor, larder on the host";
+    // Here, because Debian's archive is not on the Docker host's network.
+    pristine(&SYSTEMD);
     on_a_docker_host(|host| {
         let gitlab = gitlab();
-        let machine = Machine::new(&["systemd", "procps", "ca-certificates"]);
+        let machine = Machine::new(&SYSTEMD);
         machine.bring(&["config.example.toml", "systemd"]);
         machine.put(&binary(), "src/target/release/larder");
         let booted = Booted::start(&machine);
