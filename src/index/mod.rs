@@ -60,6 +60,15 @@ pub use refresh::RefreshedPage;
 pub use request::{Located, PageReply, PageRequest};
 pub use sources::{MirrorPages, PageSources};
 
+/// For `benches/micro.rs` alone.
+#[doc(hidden)]
+pub mod measured {
+    pub use super::cache::memory::{CacheEntry, CacheKey, Memory};
+    pub use super::cache::page::{Page, RewrittenPage};
+    pub use super::rewrite::link_policy::{LinkPolicy, LinkRules};
+    pub use super::rewrite::{RewriteJob, Rewriting};
+}
+
 pub struct Pages {
     fetcher: Arc<Fetcher>,
     forwards: Forwards,

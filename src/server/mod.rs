@@ -45,3 +45,10 @@ pub use wire::{
     ActivationError, Addresses, ControlAcceptor, ListenAddress, ListenConfig, ListenError,
     Listener, NetworkAcceptor, Occupancy, PassedSockets, ServerLimits, SocketMode,
 };
+
+/// For `benches/micro.rs` alone.
+#[doc(hidden)]
+pub mod measured {
+    pub use super::access_log::{AccessLogEntry, LoggedRequest};
+    pub use super::wire::ClientAddress;
+}
