@@ -52,6 +52,8 @@ pub struct MetadataConfig {
     pub rate: u32,
     /// Bytes read of one wheel, at most.
     pub size: Size,
+    /// How long an answer waits for what a wheel's metadata is read from besides its end.
+    pub answer_timeout: Span,
 }
 
 impl Default for MetadataConfig {
@@ -64,6 +66,7 @@ impl Default for MetadataConfig {
             concurrency: 4,
             rate: 20,
             size: Size::mebibytes(1),
+            answer_timeout: Span::seconds(2),
         }
     }
 }

@@ -53,6 +53,7 @@ impl Files {
                 Ok(Some(reply))
             }
             (EndRead::Refused(answer), _) => Err(self.refused(request, answer, now)),
+            (EndRead::Failed(why), _) => Err(why.into()),
             (EndRead::Held(_), WantedPart::Whole) | (EndRead::Nothing, _) => Ok(None),
         }
     }
@@ -65,7 +66,7 @@ impl Files {
     }
 
     /// Reads so many bytes at the wheel's end in this caller's name, and what else its metadata is
-    /// read from, and holds them for it. The metadata is kept behind the answer.
+    /// read from if that comes soon, and holds them for it. The metadata is kept behind the answer.
     async fn read_end(&self, request: &FileRequest, bytes: u64) -> EndRead {
         let who = request.caller.fingerprint();
         let key = (who, request.file.clone());
@@ -86,12 +87,15 @@ impl Files {
                     return EndRead::Downloading;
                 }
                 Err(RemoteError::Refused(answer)) => return EndRead::Refused(answer),
+                Err(RemoteError::Upstream(why)) if why.is_silence() => return EndRead::Failed(why),
                 Err(_) => return EndRead::Nothing,
             };
             downloads.access.admit_file(who, &file, asked);
             let generator = Arc::clone(&downloads.generator);
             let size = end.whole;
-            match generator.read_from(&file, caller.credential(), &end).await {
+            let limit = generator.config.answer_timeout.0;
+            let credential = caller.credential();
+            match generator.read_from(&file, credential, &end, limit).await {
                 Ok(read) => {
                     ends.hold(who, &file, size, read.pieces);
                     let keep = async move { generator.keep_by_the_way(&file, read.metadata).await };

@@ -137,6 +137,8 @@ pub(super) enum EndRead {
     /// The wheel is being downloaded.
     Downloading,
     Refused(PassThrough),
+    /// Upstream is silent: another question would wait as long.
+    Failed(UpstreamError),
     Nothing,
 }
 

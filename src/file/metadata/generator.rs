@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -196,20 +196,22 @@ impl MetadataGenerator {
         credential: &Credential,
         tail: &Tail,
     ) -> Result<Digest, RemoteError> {
-        let read = self.read_from(file, credential, tail).await?;
+        let limit = remote::READ_TIMEOUT;
+        let read = self.read_from(file, credential, tail, limit).await?;
         self.keep_read(file, read.metadata).await
     }
 
     /// Reads the metadata of the wheel that this is the end of, asking upstream in this name for
-    /// what is not in there.
+    /// what is not in there, within `limit`.
     pub async fn read_from(
         &self,
         file: &FileRef,
         credential: &Credential,
         tail: &Tail,
+        limit: Duration,
     ) -> Result<ReadWheel, RemoteError> {
         let upstream = (&*self.upstream, &*self.ranges);
-        remote::metadata(upstream, credential, file, tail, self.config.size.0).await
+        remote::metadata(upstream, credential, file, tail, self.config.size.0, limit).await
     }
 
     /// Keeps metadata that was read for a client, if metadata is made at all and none is known yet.

@@ -26,8 +26,8 @@ use crate::wheel::{MetadataProgress, MetadataReader, UnreadableWheel};
 /// uv reads a wheel through a buffer of so many bytes.
 const READER_BUFFER_BYTES: u64 = 8192;
 
-/// For all pieces of one wheel: the prefetch gives up on a slow upstream.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// For all pieces of one wheel that no client waits for: the prefetch gives up on a slow upstream.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why upstream's pieces came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +65,7 @@ pub async fn tail(
         bytes,
         whole,
         headers,
-    } = within_timeout(upstream.0.peer_of(&file.scope), read).await?;
+    } = within(READ_TIMEOUT, upstream.0.peer_of(&file.scope), read).await?;
     Ok(Tail {
         bytes,
         whole,
@@ -81,25 +81,28 @@ pub struct ReadWheel {
 }
 
 /// Reads the METADATA of the wheel that this is the end of, taking at most so many bytes of it, the
-/// end among them.
+/// end among them, within `limit`.
 pub async fn metadata(
     upstream: (&Upstream, &Ranges),
     credential: &Credential,
     file: &FileRef,
     tail: &Tail,
     bytes_max: u64,
+    limit: Duration,
 ) -> Result<ReadWheel, RemoteError> {
     let peer = upstream.0.peer_of(&file.scope);
-    within_timeout(peer, pieces(upstream, credential, file, tail, bytes_max)).await
+    let reading = pieces(upstream, credential, file, tail, bytes_max);
+    within(limit, peer, reading).await
 }
 
-async fn within_timeout<T>(
+async fn within<T>(
+    limit: Duration,
     peer: Peer,
     reading: impl Future<Output = Result<T, RemoteError>>,
 ) -> Result<T, RemoteError> {
-    match timeout(READ_TIMEOUT, reading).await {
+    match timeout(limit, reading).await {
         Ok(read) => read,
-        Err(_) => Err(UpstreamError::Silent(peer, READ_TIMEOUT).into()),
+        Err(_) => Err(UpstreamError::Silent(peer, limit).into()),
     }
 }
 

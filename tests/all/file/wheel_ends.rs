@@ -1,12 +1,12 @@
 //! Clients that read wheels' metadata by ranges: a HEAD, and then a range at the end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::common::delivery::{MODES, eventually, kept};
 use crate::support::wheel::noise;
 use crate::support::{
-    Act, Artifact, Client, Distribution, Entry, GitLab, Larder, Reply, Site, Storage, StoreListing,
-    path, token,
+    Act, Artifact, Client, Distribution, Entry, FOR_EVER, GitLab, Kind, Larder, Reply, Site,
+    Storage, StoreListing, path, token,
 };
 
 /// What uv reads first of a wheel.
@@ -22,11 +22,36 @@ fn wheel(version: &str) -> Artifact {
         .wheel()
 }
 
+/// One whose METADATA lies before the end that uv reads first.
+fn long_wheel(version: &str) -> Artifact {
+    let text: String = noise("long", 30_000)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Distribution::new("ended", version)
+        .depends_on(&format!("other=={text}"))
+        .payload(200_000)
+        .wheel()
+}
+
 /// A larder whose reader has seen the page that lists these wheels.
 fn start(storage: Storage, sections: &str, wheels: &[Artifact]) -> (GitLab, Larder, Client) {
+    start_with(storage, "", sections, wheels)
+}
+
+/// The same, which talks to GitLab so.
+fn start_with(
+    storage: Storage,
+    gitlab_setting: &str,
+    sections: &str,
+    wheels: &[Artifact],
+) -> (GitLab, Larder, Client) {
     let gitlab = GitLab::builder().storage(storage).start();
     wheels.iter().for_each(|wheel| gitlab.publish(42, wheel));
-    let larder = Larder::builder(&gitlab).sections(sections).start();
+    let larder = Larder::builder(&gitlab)
+        .gitlab_setting(gitlab_setting)
+        .sections(sections)
+        .start();
     let client = larder.client().token(token::READER);
     client.get(&path::project_page(42, "ended")).expect(200);
     gitlab.log().clear();
@@ -143,15 +168,7 @@ fn metadata_start(wheel: &Artifact) -> usize {
 #[test]
 fn metadata_before_the_end_is_there_as_well_when_the_client_comes_for_it() {
     for storage in MODES {
-        let text: String = noise("long", 30_000)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let long = Distribution::new("ended", "2.0")
-            .depends_on(&format!("other=={text}"))
-            .payload(200_000)
-            .wheel();
-        let wheels = [wheel("1.0"), long];
+        let wheels = [wheel("1.0"), long_wheel("2.0")];
         let (gitlab, larder, client) = start(storage, LASTING, &wheels);
         let [first, long] = &wheels;
         head(&client, first);
@@ -224,6 +241,90 @@ fn r22_an_end_is_not_given_to_a_caller_whose_right_has_ended() {
             matches!(refused.status, 401 | 403),
             "{storage:?}: {refused:?}"
         );
+    }
+}
+
+/// How often GitLab was asked for this file.
+fn questions(gitlab: &GitLab, wheel: &Artifact) -> usize {
+    let asked = gitlab.log().of(Kind::File).into_iter();
+    asked
+        .filter(|entry| entry.head.target.contains(&wheel.filename))
+        .count()
+}
+
+#[test]
+fn r22_a_refusal_while_an_end_is_read_is_the_answer() {
+    for (storage, status) in MODES.into_iter().zip([401, 403, 404]) {
+        let wheels = ["1.0", "2.0"].map(wheel);
+        let (gitlab, _larder, client) = start(storage, LASTING, &wheels);
+        let [first, second] = &wheels;
+        head(&client, first);
+        end(&client, first);
+        let refusal = Act::Status(status).at(Kind::File);
+        gitlab.plan(refusal.containing(&second.filename).once());
+        // GitLab would say yes to another question.
+        let reply = client.head(&path::project_file(42, second));
+        assert_eq!(reply.status, status, "{storage:?}");
+        assert_eq!(questions(&gitlab, second), 1, "{storage:?}");
+    }
+}
+
+#[test]
+fn r22_a_refusal_of_what_lies_before_the_end_is_the_answer() {
+    for (storage, status) in MODES.into_iter().zip([401, 403, 404]) {
+        let wheels = [wheel("1.0"), long_wheel("2.0")];
+        let (gitlab, _larder, client) = start(storage, LASTING, &wheels);
+        let [first, long] = &wheels;
+        head(&client, first);
+        end(&client, first);
+        let refusal = Act::Status(status).at(Kind::File);
+        gitlab.plan(refusal.containing(&long.filename).skipping(1).once());
+        let reply = client.head(&path::project_file(42, long));
+        assert_eq!(reply.status, status, "{storage:?}");
+        assert_eq!(questions(&gitlab, long), 2, "{storage:?}");
+        // The end that came before it is not given any more.
+        let refusal = Act::Status(status).at(Kind::File);
+        gitlab.plan(refusal.containing(&long.filename));
+        assert_eq!(ask_end(&client, long).status, status, "{storage:?}");
+    }
+}
+
+#[test]
+fn what_does_not_come_soon_is_not_waited_for_with_a_head() {
+    for storage in MODES {
+        let wheels = [wheel("1.0"), long_wheel("2.0")];
+        let sections = format!("{LASTING}\n[metadata]\nanswer_timeout = \"300ms\"");
+        let (gitlab, _larder, client) = start(storage, &sections, &wheels);
+        let [first, long] = &wheels;
+        head(&client, first);
+        end(&client, first);
+        let silence = Act::StallBeforeHead(FOR_EVER).at(Site::FileBody);
+        gitlab.plan(silence.containing(&long.filename).skipping(1));
+        let asked = Instant::now();
+        head(&client, long);
+        // Half of what GitLab may take for any answer.
+        let soon = Duration::from_secs(15);
+        assert!(asked.elapsed() < soon, "{storage:?}: {:?}", asked.elapsed());
+        let before = gitlab.log().len();
+        end(&client, long);
+        assert_eq!(gitlab.log().len(), before, "{storage:?}");
+    }
+}
+
+#[test]
+fn a_silent_upstream_is_asked_once_for_a_head() {
+    for storage in MODES {
+        let wheels = ["1.0", "2.0"].map(wheel);
+        let impatient = "header_timeout = \"500ms\"";
+        let (gitlab, _larder, client) = start_with(storage, impatient, LASTING, &wheels);
+        let [first, second] = &wheels;
+        head(&client, first);
+        end(&client, first);
+        let silence = Act::StallBeforeHead(FOR_EVER).at(Kind::File);
+        gitlab.plan(silence.containing(&second.filename));
+        let reply = client.head(&path::project_file(42, second));
+        assert_eq!(reply.status, 504, "{storage:?}");
+        assert_eq!(questions(&gitlab, second), 1, "{storage:?}");
     }
 }
 
