@@ -2,6 +2,9 @@
 //!
 //! Must not know how they are found.
 
+use std::collections::HashSet;
+use std::rc::Rc;
+
 use clap::Args;
 
 use super::daemon::{CtrlC, used_folder, with_daemon};
@@ -9,8 +12,12 @@ use super::names::named;
 use super::output::{json_line, print};
 use super::{CommandResult, Invocation};
 use crate::app::command_context;
-use crate::control::{Listed, Ls, Named};
+use crate::control::{ClientError, Listed, Ls, Named};
 use crate::values::byte_size::in_units;
+use crate::values::digest::Digest;
+
+/// Written to standard output at a time.
+const PRINTED_BYTES: usize = 64 << 10;
 
 #[derive(Debug, Args)]
 pub struct LsArguments {
@@ -52,42 +59,134 @@ pub fn run(arguments: &LsArguments, invocation: &Invocation) -> CommandResult {
         CtrlC::EndsCommand,
         async |client, _| {
             let mut events = client.run(&Ls { what }).await?;
-            let mut files = Vec::new();
+            let mut list = List::default();
             while let Some(file) = events.next().await? {
-                files.push(file);
+                list.add(file)?;
             }
-            files.sort();
-            if !arguments.json {
-                print(&in_words(&files))?;
-                return Ok(0);
-            }
-            for file in &files {
-                print(&json_line(file)?)?;
-            }
-            Ok(0)
+            list.print(arguments.json)
         },
     )
 }
 
-fn in_words(files: &[Listed]) -> String {
-    let mut text = String::new();
-    let mut heading = None;
-    for file in files {
-        if heading != Some((&file.scope, &file.project)) {
-            heading = Some((&file.scope, &file.project));
-            text.push_str(&format!("{}/{}\n", file.scope, file.project));
+/// A list that is printed in its order, and may be of millions of files: what many of them have in
+/// common is held once.
+#[derive(Default)]
+struct List {
+    rows: Vec<Row>,
+    shared: HashSet<Rc<str>>,
+}
+
+/// A file, in the order of the list.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    scope: Rc<str>,
+    project: Rc<str>,
+    filename: Box<str>,
+    size: u64,
+    sha256: Digest,
+    address: Address,
+    is_held: bool,
+    last_use: Option<u64>,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Address {
+    /// What stands before the digest and the name of the file, in GitLab's addresses.
+    ByDigest(Rc<str>),
+    Other(Box<str>),
+}
+
+impl List {
+    fn add(&mut self, file: Listed) -> Result<(), ClientError> {
+        let sha256 = Digest::parse(&file.sha256).ok_or(ClientError::Garbled)?;
+        let by_digest = by_digest(&file.sha256, &file.filename);
+        let address = match file.address.strip_suffix(&by_digest) {
+            Some(before) => Address::ByDigest(self.shared(before)),
+            None => Address::Other(file.address.into()),
+        };
+        let row = Row {
+            scope: self.shared(&file.scope),
+            project: self.shared(&file.project),
+            filename: file.filename.into(),
+            size: file.size,
+            sha256,
+            address,
+            is_held: file.is_held,
+            last_use: file.last_use,
+        };
+        self.rows.push(row);
+        Ok(())
+    }
+
+    fn shared(&mut self, text: &str) -> Rc<str> {
+        if let Some(known) = self.shared.get(text) {
+            return Rc::clone(known);
         }
-        let note = if file.is_held {
+        let new: Rc<str> = text.into();
+        self.shared.insert(Rc::clone(&new));
+        new
+    }
+
+    /// Prints it, many lines at a time.
+    fn print(mut self, json: bool) -> CommandResult {
+        self.rows.sort_unstable();
+        let mut text = String::new();
+        let mut heading = None;
+        for row in &self.rows {
+            if json {
+                text.push_str(&json_line(&row.listed())?);
+            } else {
+                if heading != Some((&row.scope, &row.project)) {
+                    heading = Some((&row.scope, &row.project));
+                    text.push_str(&format!("{}/{}\n", row.scope, row.project));
+                }
+                text.push_str(&row.in_words());
+            }
+            if text.len() >= PRINTED_BYTES {
+                print(&text)?;
+                text.clear();
+            }
+        }
+        print(&text)?;
+        Ok(0)
+    }
+}
+
+impl Row {
+    fn listed(&self) -> Listed {
+        let sha256 = self.sha256.to_string();
+        let address = match &self.address {
+            Address::ByDigest(before) => format!("{before}{}", by_digest(&sha256, &self.filename)),
+            Address::Other(whole) => whole.to_string(),
+        };
+        Listed {
+            scope: self.scope.to_string(),
+            project: self.project.to_string(),
+            filename: self.filename.to_string(),
+            size: self.size,
+            sha256,
+            address,
+            is_held: self.is_held,
+            last_use: self.last_use,
+        }
+    }
+
+    fn in_words(&self) -> String {
+        let note = if self.is_held {
             ""
         } else {
             "  (not here any more)"
         };
-        text.push_str(&format!(
+        format!(
             "  {:>10}  {}  sha256:{}{note}\n",
-            in_units(file.size),
-            file.filename,
-            file.sha256
-        ));
+            in_units(self.size),
+            self.filename,
+            self.sha256
+        )
     }
-    text
+}
+
+/// The end of a file's address at GitLab.
+fn by_digest(sha256: &str, filename: &str) -> String {
+    format!("{sha256}/{filename}")
 }

@@ -11,8 +11,11 @@ use tokio::sync::mpsc;
 
 use super::event::Line;
 
-/// Lines that may wait for a slow client; then the work waits.
+/// Lines, or batches of them, that may wait for a slow client; then the work waits.
 const LINES_MAX: usize = 64;
+
+/// So many bytes of a batch go out at once.
+const BATCH_BYTES: usize = 64 << 10;
 
 /// No client listens any more: it went, or the daemon stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,11 +60,57 @@ impl<E: Serialize> Reporter<E> {
     pub fn is_wanted(&self) -> bool {
         !self.lines.is_closed()
     }
+
+    /// Begins to tell very many events.
+    pub fn batch(&self) -> Batch<'_, E> {
+        Batch {
+            out: self,
+            lines: Vec::new(),
+        }
+    }
+}
+
+/// Events that go out many at a time: to wake the client for each would cost more than the event.
+pub struct Batch<'r, E> {
+    out: &'r Reporter<E>,
+    lines: Vec<u8>,
+}
+
+impl<E: Serialize> Batch<'_, E> {
+    /// Tells an event, some time before [`Self::end`] returns. Blocks like [`Reporter::tell`].
+    ///
+    /// # Errors
+    /// [`Gone`].
+    pub fn tell(&mut self, event: E) -> Result<(), Gone> {
+        write_line(&mut self.lines, event)?;
+        if self.lines.len() < BATCH_BYTES {
+            return Ok(());
+        }
+        self.send()
+    }
+
+    /// # Errors
+    /// [`Gone`].
+    pub fn end(mut self) -> Result<(), Gone> {
+        self.send()
+    }
+
+    fn send(&mut self) -> Result<(), Gone> {
+        let lines = std::mem::take(&mut self.lines);
+        let sent = self.out.lines.blocking_send(lines.into());
+        sent.map_err(|_| Gone)
+    }
 }
 
 fn line<E: Serialize>(event: E) -> Result<Bytes, Gone> {
-    // An event that is no JSON is a mistake in its type; the command then ends as if unheard.
-    let mut line = serde_json::to_vec(&Line::Event(event)).map_err(|_| Gone)?;
-    line.push(b'\n');
+    let mut line = Vec::new();
+    write_line(&mut line, event)?;
     Ok(line.into())
+}
+
+fn write_line<E: Serialize>(out: &mut Vec<u8>, event: E) -> Result<(), Gone> {
+    // An event that is no JSON is a mistake in its type; the command then ends as if unheard.
+    serde_json::to_writer(&mut *out, &Line::Event(event)).map_err(|_| Gone)?;
+    out.push(b'\n');
+    Ok(())
 }

@@ -79,7 +79,7 @@ impl Command for Ls {
     type Event = Listed;
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
     pub scope: String,
     /// By its file's name; a guess for old source distributions.

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
 
 use super::error::StoreError;
-use super::layout::{Layout, entries};
+use super::layout::{Layout, each_file};
 use crate::values::clock;
 use crate::values::digest::Digest;
 
@@ -153,18 +153,12 @@ pub fn every(layout: &Layout) -> Result<Vec<StoredBlob>, StoreError> {
 
 /// The same, one at a time.
 pub fn each(layout: &Layout, mut visit: impl FnMut(StoredBlob)) -> Result<(), StoreError> {
-    let mut folders = vec![layout.content()];
-    while let Some(folder) = folders.pop() {
-        for path in entries(&folder)? {
-            let Ok(meta) = path.symlink_metadata() else {
-                continue;
-            };
-            if meta.is_dir() {
-                folders.push(path);
-            } else if let Some(digest) = layout.digest_of(&path) {
-                visit(StoredBlob::of(digest, &meta));
-            }
+    each_file(layout.content(), |path| {
+        if let Some(digest) = layout.digest_of(&path)
+            && let Ok(meta) = path.symlink_metadata()
+        {
+            visit(StoredBlob::of(digest, &meta));
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }

@@ -76,8 +76,8 @@ impl Holdings {
                             paged.push((page.scope, name));
                         }
                     }
-                    IndexSubject::File { file, .. } if is_here() => {
-                        held.add(&file.scope, file.filename.as_str());
+                    IndexSubject::File { file, .. } => {
+                        held.add(&file.scope, file.filename.as_str(), is_here);
                     }
                     _ => {}
                 }
@@ -103,8 +103,14 @@ struct HeldNames {
 }
 
 impl HeldNames {
-    fn add(&mut self, scope: &Scope, filename: &str) {
-        for name in project_candidates(filename) {
+    /// Adds the names of a file if it is here, which is not looked for if they are all known.
+    fn add(&mut self, scope: &Scope, filename: &str, is_here: impl FnOnce() -> bool) {
+        let mut names = project_candidates(filename);
+        names.retain(|name| !self.exactly.contains(&(scope.clone(), name.clone())));
+        if names.is_empty() || !is_here() {
+            return;
+        }
+        for name in names {
             if !scope.is_mirror() && scope.is_numbered() {
                 self.numbered.insert((scope.kind(), name.clone()));
             }

@@ -47,12 +47,9 @@ impl IndexBucket {
                 None => bucket.unreadable += 1,
             }
         }
-        let mut last: HashMap<String, usize> = HashMap::new();
-        for (at, (line, _)) in lines.iter().enumerate() {
-            last.insert(line.key.clone(), at);
-        }
-        for (at, (line, text)) in lines.into_iter().enumerate() {
-            if line.integrity.is_some() && last.get(&line.key) == Some(&at) {
+        let last = last_of_each_key(&lines);
+        for ((line, text), is_last) in lines.into_iter().zip(last) {
+            if line.integrity.is_some() && is_last {
                 bucket.compact.push(b'\n');
                 bucket.compact.extend_from_slice(text);
                 bucket.live.push(line);
@@ -62,6 +59,19 @@ impl IndexBucket {
         }
         bucket
     }
+}
+
+/// Which lines no later one replaces.
+fn last_of_each_key(lines: &[(RawLine, &[u8])]) -> Vec<bool> {
+    let mut last = HashMap::new();
+    for (at, (line, _)) in lines.iter().enumerate() {
+        last.insert(line.key.as_str(), at);
+    }
+    let mut is_last = vec![false; lines.len()];
+    for at in last.into_values() {
+        is_last[at] = true;
+    }
+    is_last
 }
 
 fn read_line(line: &[u8]) -> Option<RawLine> {

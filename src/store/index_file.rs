@@ -10,7 +10,7 @@ use super::catalog::CatalogEntry;
 use super::error::StoreError;
 use super::index::{self, FoundLine};
 use super::index_bucket::{IndexBucket, RawLine};
-use super::layout::{Layout, entries, read};
+use super::layout::{Layout, each_file, read};
 use super::metadata_index::{self, WheelMark};
 use super::pages::{self, PageMeta, PageRecord};
 use crate::registry::{FileRef, PageRef, Route};
@@ -141,15 +141,8 @@ pub fn every_line<E: From<StoreError>>(
     layout: &Layout,
     mut visit: impl FnMut(IndexFile) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut folders = vec![layout.index()];
-    while let Some(folder) = folders.pop() {
-        for path in entries(&folder)? {
-            if path.is_dir() {
-                folders.push(path);
-            } else if let Some(bytes) = read(&path)? {
-                visit(IndexFile::of(path, &bytes))?;
-            }
-        }
-    }
-    Ok(())
+    each_file(layout.index(), |path| match read(&path)? {
+        Some(bytes) => visit(IndexFile::of(path, &bytes)),
+        None => Ok(()),
+    })
 }

@@ -22,6 +22,7 @@ use super::index_bucket::IndexBucket;
 use super::index_file::{self, IndexFile, IndexLine, IndexSubject};
 use super::layout::{entries, read, sync_dir};
 use crate::registry::Route;
+use crate::values::digest::Digest;
 
 /// For a moment at which no task puts anything in.
 const QUIET_WITHIN: Duration = Duration::from_secs(2);
@@ -47,6 +48,16 @@ impl Store {
     /// When the folder cannot be read.
     pub fn every_blob(&self) -> Result<Vec<StoredBlob>, StoreError> {
         blob::every(&self.folder.layout)
+    }
+
+    /// The blob of this digest, if it is there.
+    pub fn stored_blob(&self, digest: Digest) -> Option<StoredBlob> {
+        let meta = self.folder.layout.blob(digest).symlink_metadata().ok()?;
+        if meta.is_file() {
+            Some(StoredBlob::of(digest, &meta))
+        } else {
+            None
+        }
     }
 
     /// Shows every file of the index, one at a time.

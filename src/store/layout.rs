@@ -21,7 +21,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -279,11 +279,35 @@ impl Layout {
 
 /// What is in a folder; nothing, if it is not there.
 pub fn entries(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let listed = listed(folder)?.into_iter();
+    Ok(listed.map(|entry| entry.path()).collect())
+}
+
+fn listed(folder: &Path) -> Result<Vec<DirEntry>, StoreError> {
     match fs::read_dir(folder) {
-        Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
+        Ok(entries) => Ok(entries.flatten().collect()),
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(why) => Err(StoreError::io("read", folder)(why)),
     }
+}
+
+/// Shows every file below a folder, in no order.
+pub fn each_file<E: From<StoreError>>(
+    folder: PathBuf,
+    mut visit: impl FnMut(PathBuf) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut folders = vec![folder];
+    while let Some(folder) = folders.pop() {
+        for entry in listed(&folder)? {
+            // The folder tells it, without a look at each file.
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(entry.path());
+            } else {
+                visit(entry.path())?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A whole file; nothing, if it is not there.

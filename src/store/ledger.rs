@@ -123,6 +123,9 @@ pub fn victims(
     wanted: &HashSet<Digest>,
     excess: u64,
 ) -> Vec<StoredBlob> {
+    if excess == 0 {
+        return Vec::new();
+    }
     blobs.sort_by_cached_key(|blob| (wanted.contains(&blob.digest), blob.used));
     let mut gone = 0;
     let mut victims = Vec::new();

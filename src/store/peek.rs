@@ -72,8 +72,9 @@ impl Peek {
     /// # Errors
     /// When the folder cannot be read.
     pub fn taken(&self) -> Result<u64, StoreError> {
-        let blobs = blob::every(&self.layout)?;
-        Ok(blobs.iter().map(|blob| blob.bytes).sum())
+        let mut bytes = 0;
+        blob::each(&self.layout, |blob| bytes += blob.bytes)?;
+        Ok(bytes)
     }
 
     /// What was learned of upstreams.

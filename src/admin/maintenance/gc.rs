@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 
 use super::error::MaintenanceError;
 use super::stats::amount;
-use crate::control::{Cleared, ClearedSummary, Gc, Reporter};
+use crate::control::{Cleared, ClearedSummary, Gc, Gone, Reporter};
 use crate::registry::{Scope, is_portable};
-use crate::store::{IndexLine, IndexSubject, Removal, Store, StoredBlob};
+use crate::store::{IndexFile, IndexLine, IndexSubject, Removal, Store, StoredBlob};
 use crate::values::digest::Digest;
 
 /// A body that nothing refers to is left alone for so long: its writer may be about to write
@@ -49,13 +49,9 @@ impl Collection<'_> {
             dry_run: self.command.dry_run,
             ..ClearedSummary::default()
         };
-        let blobs = self.store.every_blob()?;
-        let held: HashSet<Digest> = blobs.iter().map(|blob| blob.digest).collect();
-        let referenced = self.lines(&held, &mut sum, out)?;
-        let (unreferenced, rest): (Vec<_>, Vec<_>) = blobs
-            .into_iter()
-            .partition(|blob| is_unreferenced(blob, &referenced, self.kept, self.now));
-        for blob in unreferenced {
+        let mut bodies = Bodies::new(self.store.every_blob()?);
+        let wasteful = self.lines(&mut bodies, &mut sum, out)?;
+        for blob in bodies.take_unreferenced(self.kept, self.now) {
             if self.take(&blob, &mut sum)? {
                 sum.unreferenced.add(blob.bytes);
                 let sha256 = blob.digest.to_string();
@@ -65,11 +61,8 @@ impl Collection<'_> {
                 })?;
             }
         }
-        let (kept, rest): (Vec<_>, Vec<_>) = rest
-            .into_iter()
-            .partition(|blob| self.kept.contains(&blob.digest));
-        let kept_bytes = kept.iter().map(|blob| blob.bytes).sum();
-        for blob in self.store.blobs.over_budget(rest, kept_bytes) {
+        let kept_bytes = bodies.take_kept(self.kept);
+        for blob in self.store.blobs.over_budget(bodies.blobs, kept_bytes) {
             if self.take(&blob, &mut sum)? {
                 sum.over_budget.add(blob.bytes);
                 let sha256 = blob.digest.to_string();
@@ -84,20 +77,22 @@ impl Collection<'_> {
             .checked_sub(QUARANTINE_KEPT)
             .unwrap_or(SystemTime::UNIX_EPOCH);
         sum.quarantine = amount(self.store.clear_quarantine(until, self.command.dry_run)?);
-        self.shorten(&mut sum, out)?;
+        self.shorten(&wasteful, &mut sum, out)?;
         Ok(out.tell(Cleared::Summary(sum))?)
     }
 
-    /// Forgets lines that are needed no more; gives the digests that the others name.
+    /// Forgets lines that are needed no more, and marks the bodies that the others name; gives the
+    /// files of the index that can be shortened then.
     fn lines(
         &self,
-        held: &HashSet<Digest>,
+        bodies: &mut Bodies,
         sum: &mut ClearedSummary,
         out: &Reporter<Cleared>,
-    ) -> Result<HashSet<Digest>, MaintenanceError> {
-        let mut referenced = HashSet::new();
-        self.store.every_line::<MaintenanceError>(|file| {
-            for line in &file.lines {
+    ) -> Result<Vec<IndexFile>, MaintenanceError> {
+        let mut wasteful = Vec::new();
+        self.store.every_line::<MaintenanceError>(|mut file| {
+            let mut is_wasteful = file.is_wasteful();
+            for line in std::mem::take(&mut file.lines) {
                 let is_served = match &line.subject {
                     IndexSubject::File { file, .. } => (self.is_served)(&file.scope),
                     IndexSubject::Page { page, .. } | IndexSubject::Withdrawn { page, .. } => {
@@ -105,13 +100,15 @@ impl Collection<'_> {
                     }
                     IndexSubject::Metadata { .. } | IndexSubject::Unknown => true,
                 };
-                let is_held = held.contains(&line.digest);
-                let Some(why) = why_needless(line, is_held, is_served, self.kept, self.now) else {
-                    referenced.insert(line.digest);
+                let body = bodies.place(line.digest);
+                let is_held = body.is_some();
+                let Some(why) = why_needless(&line, is_held, is_served, self.kept, self.now) else {
+                    bodies.refer_to(body);
                     continue;
                 };
                 if !self.command.dry_run {
-                    self.store.forget(line)?;
+                    self.store.forget(&line)?;
+                    is_wasteful = true;
                 }
                 sum.lines += 1;
                 out.tell(Cleared::Line {
@@ -119,13 +116,16 @@ impl Collection<'_> {
                     why: why.to_owned(),
                 })?;
             }
+            if is_wasteful {
+                wasteful.push(file);
+            }
             if out.is_wanted() {
                 Ok(())
             } else {
-                Err(crate::control::Gone.into())
+                Err(Gone.into())
             }
         })?;
-        Ok(referenced)
+        Ok(wasteful)
     }
 
     /// Whether it is, or would be, gone.
@@ -149,27 +149,83 @@ impl Collection<'_> {
 
     fn shorten(
         &self,
+        wasteful: &[IndexFile],
         sum: &mut ClearedSummary,
         out: &Reporter<Cleared>,
     ) -> Result<(), MaintenanceError> {
-        self.store.every_line(|file| {
-            if !file.is_wasteful() {
-                return Ok(());
-            }
+        for file in wasteful {
             if !out.is_wanted() {
-                return Err(crate::control::Gone.into());
+                return Err(Gone.into());
             }
             if self.command.dry_run {
                 sum.index.add(file.wasted_bytes);
-                return Ok(());
+                continue;
             }
-            match self.store.compact(&file)? {
+            match self.store.compact(file)? {
                 Removal::Removed(bytes) => sum.index.add(bytes),
                 Removal::Changed => {}
                 Removal::Busy => sum.skipped += 1,
             }
-            Ok(())
-        })
+        }
+        Ok(())
+    }
+}
+
+/// The bodies that are there, in as little memory as a million of them allow.
+struct Bodies {
+    /// In the order of their digests.
+    blobs: Vec<StoredBlob>,
+    /// Which of them a line names.
+    referenced: Vec<bool>,
+}
+
+impl Bodies {
+    fn new(mut blobs: Vec<StoredBlob>) -> Self {
+        blobs.sort_unstable_by_key(|blob| blob.digest);
+        Self {
+            referenced: vec![false; blobs.len()],
+            blobs,
+        }
+    }
+
+    /// Where the body of this digest is, if it is there.
+    fn place(&self, digest: Digest) -> Option<usize> {
+        let found = self.blobs.binary_search_by_key(&digest, |blob| blob.digest);
+        found.ok()
+    }
+
+    fn refer_to(&mut self, place: Option<usize>) {
+        if let Some(place) = place {
+            self.referenced[place] = true;
+        }
+    }
+
+    /// Takes out those that no request will lead to again.
+    fn take_unreferenced(&mut self, kept: &HashSet<Digest>, now: SystemTime) -> Vec<StoredBlob> {
+        let mut taken = Vec::new();
+        let mut referenced = std::mem::take(&mut self.referenced).into_iter();
+        self.blobs.retain(|blob| {
+            let is_named = referenced.next() == Some(true);
+            let goes = is_unreferenced(blob, is_named, kept, now);
+            if goes {
+                taken.push(*blob);
+            }
+            !goes
+        });
+        taken
+    }
+
+    /// Takes out those that stay in any case; says how many bytes they are.
+    fn take_kept(&mut self, kept: &HashSet<Digest>) -> u64 {
+        let mut bytes = 0;
+        self.blobs.retain(|blob| {
+            let stays = kept.contains(&blob.digest);
+            if stays {
+                bytes += blob.bytes;
+            }
+            !stays
+        });
+        bytes
     }
 }
 
@@ -208,14 +264,14 @@ fn why_needless(
 /// Whether no request will lead to these bytes again.
 fn is_unreferenced(
     blob: &StoredBlob,
-    referenced: &HashSet<Digest>,
+    is_named: bool,
     kept: &HashSet<Digest>,
     now: SystemTime,
 ) -> bool {
     let is_old = now
         .duration_since(blob.written)
         .is_ok_and(|age| age >= YOUNG);
-    is_old && !referenced.contains(&blob.digest) && !kept.contains(&blob.digest)
+    is_old && !is_named && !kept.contains(&blob.digest)
 }
 
 #[cfg(test)]
@@ -230,9 +286,18 @@ mod tests {
             let digest = |number: u8| Digest::of(&[number]);
             let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
             let written = now - Duration::from_secs(age);
-            let blob = StoredBlob { digest: digest(number), bytes: 1, used: written, written };
-            let goes = is_unreferenced(&blob, &HashSet::from([digest(named)]), &HashSet::from([digest(kept)]), now);
-            prop_assert_eq!(goes, number != named && number != kept && age >= 3600);
+            let blob = |number| StoredBlob { digest: digest(number), bytes: 1, used: written, written };
+            let mut bodies = Bodies::new((0..=number).map(blob).collect());
+            for place in [bodies.place(digest(named)), bodies.place(digest(100))] {
+                bodies.refer_to(place);
+            }
+            let mut taken = bodies.take_unreferenced(&HashSet::from([digest(kept)]), now);
+            taken.sort_unstable();
+            let goes = |number: &u8| *number != named && *number != kept && age >= 3600;
+            let mut expected: Vec<_> = (0..=number).filter(goes).map(blob).collect();
+            expected.sort_unstable();
+            prop_assert_eq!(taken.len() + bodies.blobs.len(), usize::from(number) + 1);
+            prop_assert_eq!(taken, expected);
         }
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! Must not change anything.
 
-use super::census::{Census, project_of, seconds};
+use super::census::{project_of, seconds};
 use super::error::MaintenanceError;
 use super::selection::Selection;
-use crate::control::{Listed, Ls, Reporter};
+use crate::control::{Gone, Listed, Ls, Reporter};
 use crate::store::{IndexSubject, Store};
 
 pub(super) fn run(
@@ -17,8 +17,8 @@ pub(super) fn run(
         Some(named) => Selection::read(named)?,
         None => Selection::All,
     };
-    let census = Census::take(store)?;
-    store.every_line(|index| {
+    let mut listed = out.batch();
+    store.every_line::<MaintenanceError>(|index| {
         for line in &index.lines {
             let IndexSubject::File { file, entry } = &line.subject else {
                 continue;
@@ -26,8 +26,8 @@ pub(super) fn run(
             if !selection.takes_file(file, line.digest) {
                 continue;
             }
-            let blob = census.blobs.get(&line.digest);
-            out.tell(Listed {
+            let blob = store.stored_blob(line.digest);
+            listed.tell(Listed {
                 scope: file.scope.to_string(),
                 project: project_of(file)
                     .map(|name| name.to_string())
@@ -40,6 +40,11 @@ pub(super) fn run(
                 last_use: blob.and_then(|blob| seconds(blob.used)),
             })?;
         }
-        Ok(())
-    })
+        if out.is_wanted() {
+            Ok(())
+        } else {
+            Err(Gone.into())
+        }
+    })?;
+    Ok(listed.end()?)
 }
