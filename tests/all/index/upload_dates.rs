@@ -445,6 +445,31 @@ fn a_file_that_is_deleted_and_uploaded_again_is_as_old_as_its_second_upload() {
     }
 }
 
+/// The page was not seen between the two.
+#[test]
+fn other_bytes_under_a_known_name_have_no_date_until_gitlab_tells_theirs() {
+    let file = wheel("2.0");
+    let other = Distribution::new("Some_lib.x", "2.0")
+        .payload(10_000)
+        .wheel();
+    assert_eq!(other.filename, file.filename);
+    let gitlab = gitlab();
+    let larder = Larder::builder(&gitlab).sections(DATES).start();
+    let client = larder.client().token(token::READER);
+    let page = page_of("project");
+    let before = date_of(&dated(&client, &page), &file).expect("a date");
+    settled(&larder);
+    let now = days_ago(0);
+    gitlab.change(|universe| {
+        universe.delete_file(42, &file.filename);
+        universe.publish(42, NewFile::from(other.clone()).uploaded(now));
+    });
+    let shown = json(&client, &page).json();
+    assert_eq!(date_of(&shown, &other), None, "{shown}");
+    assert_eq!(date_of(&dated(&client, &page), &other), Some(now));
+    assert!(before < now);
+}
+
 #[test]
 fn a_strangers_404_has_no_date_forgotten() {
     let gitlab = gitlab();
