@@ -48,6 +48,7 @@ impl Observed {
             prefetch_queue: self.files.prefetching() as u64,
             page_fetches: self.pages.fetching() as u64,
             dates: self.pages.dates(),
+            policies: self.pages.policies(),
             grants: self.access.reading(),
             store: self.store.reading(now),
             connections: self.metrics.connections.read(),

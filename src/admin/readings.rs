@@ -9,6 +9,7 @@ use super::metrics::ConnectionReading;
 use crate::access::GrantReading;
 use crate::file::FilesReading;
 use crate::index::{DatesReading, GivenPages, PublicIndex};
+use crate::registry::policy::PolicyReading;
 use crate::store::StoreReading;
 use crate::upstream::{ParentReading, PeerReading};
 use crate::values::awaited_parts::AwaitedParts;
@@ -37,6 +38,7 @@ pub struct Readings {
     pub page_fetches: u64,
     /// Of the files of GitLab's pages.
     pub dates: DatesReading,
+    pub policies: PolicyReading,
     pub grants: GrantReading,
     pub store: StoreReading,
     pub connections: ConnectionReading,

@@ -2,7 +2,7 @@
 //!
 //! Must not start anything.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use crate::access::{Credential, OfflineKeys};
 use crate::admin::{Lifetimes, StatusSettings};
 use crate::app::config::Config;
 use crate::index::{MirrorPages, PageSources};
+use crate::registry::policy::{AgeRule, Policies};
 use crate::registry::{Base, Bases, PrivateNames, Scope, Swap};
 use crate::server::{Certificates, ListenAddress};
 use crate::upstream::{PUBLIC_INDEX, UnhashedFiles};
@@ -139,6 +140,34 @@ fn with_file<T, E: Display>(
     make(&file.text).map_err(|why| fault(&why))
 }
 
+/// What files are judged by. What GitLab points to has no section of its own, and goes by GitLab's.
+pub fn policies(config: &Config, known: &[KnownMirror]) -> Policies {
+    let gitlab = AgeRule {
+        min_age: config.gitlab.min_age.0,
+        undated: config.gitlab.undated,
+        section: "gitlab".into(),
+    };
+    let mut mirrors = HashMap::new();
+    for mirror in known {
+        let is_gitlabs = mirror.base.to_string() == PUBLIC_INDEX;
+        let rule = if is_gitlabs {
+            gitlab.clone()
+        } else {
+            AgeRule {
+                min_age: mirror.section.min_age.0,
+                undated: mirror.section.undated,
+                section: format!("mirrors.{}", mirror.base).into(),
+            }
+        };
+        mirrors.insert(mirror.base.scope().clone(), rule);
+    }
+    Policies {
+        gitlab,
+        mirrors,
+        exceptions: config.exceptions(),
+    }
+}
+
 /// What the index has to know of GitLab and of each mirror.
 pub fn sources(config: &Config, known: &[KnownMirror]) -> Result<PageSources, StartError> {
     let mut mirrors = Vec::new();
@@ -146,13 +175,14 @@ pub fn sources(config: &Config, known: &[KnownMirror]) -> Result<PageSources, St
         mirrors.push(MirrorPages {
             base: mirror.base.clone(),
             ttl: mirror.section.ttl.0,
-            min_age: mirror.section.min_age.0,
             is_public_index: mirror.is_public_index,
         });
     }
     let private = private_names(config)?;
     let prefix = config.path_prefix();
-    Ok(PageSources::new(bases(config)?, mirrors, private, &prefix))
+    let policies = policies(config, known);
+    let bases = bases(config)?;
+    Ok(PageSources::new(bases, mirrors, private, policies, &prefix))
 }
 
 /// What the status page shows of the configuration and of the sockets that were opened.

@@ -15,6 +15,7 @@ use crate::admin::Metrics;
 use crate::app::config::Config;
 use crate::file::{DownloadCounts, RunningDownloads, SharedStoreCounts};
 use crate::index::{ChangeMark, DatesCounts};
+use crate::registry::policy::PolicyCounts;
 use crate::store::Store;
 use crate::upstream::{ParentState, PeerCounts};
 use crate::values::clock;
@@ -43,6 +44,7 @@ pub struct Shared {
     pub running_downloads: Arc<RunningDownloads>,
     pub download_counts: Arc<DownloadCounts>,
     pub dates_counts: Arc<DatesCounts>,
+    pub policy_counts: Arc<PolicyCounts>,
     pub shared_store_counts: Arc<SharedStoreCounts>,
     /// Held by the command that takes from the store.
     pub taking: Arc<Mutex<()>>,
@@ -77,6 +79,7 @@ impl Shared {
             running_downloads: Arc::default(),
             download_counts: Arc::default(),
             dates_counts: Arc::default(),
+            policy_counts: Arc::default(),
             shared_store_counts: Arc::default(),
             taking: Arc::default(),
             changes: Arc::default(),

@@ -130,6 +130,7 @@ impl<'a> Parts<'a> {
             },
             changes: Arc::clone(&shared.changes),
             dates: self.dates()?,
+            policy_counts: Arc::clone(&shared.policy_counts),
             held: config.offline.then(|| store.holdings()),
         };
         Ok(Pages::new(
@@ -149,6 +150,7 @@ impl<'a> Parts<'a> {
             store: Arc::clone(&self.shared.store.dates),
             token: dates_credential(config)?,
             asks,
+            by_file: !config.gitlab.min_age.0.is_zero(),
             counts: Arc::clone(&self.shared.dates_counts),
         };
         Ok(UploadDates::new(&config.index, dependencies))

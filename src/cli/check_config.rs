@@ -40,6 +40,9 @@ pub fn run(arguments: &CheckConfigArguments, invocation: &Invocation) -> Command
         remark(&format!("warning: {found}: {}", contradiction.advice));
     }
     remark_on_mirrors(&config);
+    for expired in config.expired_exceptions() {
+        remark(&format!("warning: {expired}"));
+    }
     judge_certificate(&config)?;
     let source = invocation.source();
     print(&format!("the configuration is good: {source}\n"))?;

@@ -80,10 +80,12 @@ pub fn run(arguments: &DoctorArguments, invocation: &Invocation) -> CommandResul
         None => None,
     };
     let mut contradictions = Vec::new();
+    let mut expired = Vec::new();
     let input = match config {
         Ok(found) => {
             let file = found.config.provenance.file.as_deref();
             contradictions = socket_units::contradictions(&found.config, file);
+            expired = found.config.expired_exceptions();
             let input = app::doctor_input(&found.config, credential);
             let input = input.map_err(|why| why.to_string());
             input.map(|input| (input, found.whose, found.remark))
@@ -109,6 +111,10 @@ pub fn run(arguments: &DoctorArguments, invocation: &Invocation) -> CommandResul
             }
             runtime()?.block_on(examine(&input, project, &mut findings))?;
         }
+    }
+    for found in expired {
+        let advice = "its files are judged as if it were not there";
+        findings.print(Finding::warning("exceptions", found, advice))?;
     }
     for contradiction in contradictions {
         let found = contradiction.found;

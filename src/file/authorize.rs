@@ -47,6 +47,25 @@ impl Files {
         Ok((permit, Some(status)))
     }
 
+    /// GitLab's refusal of this file to this caller, if the caller may not have it.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub async fn refusal(
+        &self,
+        request: &FileRequest,
+        now: Instant,
+    ) -> Result<Option<PassThrough>, FileError> {
+        let standing = self.standing(request, now);
+        let validators = Validators::default();
+        match self.authorize(request, standing, validators).await {
+            Ok(_) => Ok(None),
+            Err(NoReply::Refused(answer)) => Ok(Some(answer)),
+            Err(NoReply::Failed(why)) => Err(why),
+            Err(NoReply::Again) => Err(FileError::Internal),
+        }
+    }
+
     /// Asks GitLab, in the caller's name, whether the caller may have this file.
     pub(super) async fn question(
         &self,

@@ -28,6 +28,8 @@ pub struct IndexConfig {
     pub memory: Size,
     /// Whether GitLab is asked when the files of its pages were uploaded, and how large they are.
     pub upload_dates: bool,
+    /// For so long an answer waits for them where `gitlab.min_age` is set.
+    pub upload_dates_wait: Span,
     /// Requests for that in a minute; half of them may come at once.
     pub upload_dates_rate: u32,
     /// Pages whose files GitLab is asked about at one time.
@@ -49,6 +51,7 @@ impl Default for IndexConfig {
             max_fetches: 64,
             memory: Size::mebibytes(32),
             upload_dates: true,
+            upload_dates_wait: Span::seconds(10),
             upload_dates_rate: 60,
             upload_dates_concurrency: 2,
             upload_dates_queue: 1024,

@@ -3,9 +3,8 @@
 //! Messages go to clients: no addresses in them. Must not know statuses.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
-use crate::index::rewrite::min_age::HeldBack;
+use crate::registry::policy::PolicyRefusal;
 use crate::registry::{Filename, PageRef, Scope};
 use crate::simple::ProjectName;
 use crate::upstream::UpstreamError;
@@ -26,12 +25,9 @@ pub enum PageError {
     PrivateName(ProjectName),
     #[error("no page of this mirror lists this file")]
     NotListed,
-    #[error("this file is younger than the mirror's min_age: it is available in {}", humantime::format_duration(*.0))]
-    TooYoung(Duration),
-    #[error(
-        "the mirror does not say when this file was uploaded, and min_age is set: it counts as too young"
-    )]
-    Undated,
+    /// No caller may have it.
+    #[error(transparent)]
+    Policy(#[from] PolicyRefusal),
     #[error("no package {0} here, and larder is offline")]
     NoPackage(ProjectName),
     #[error("nothing of {0} is here, and larder is offline")]
@@ -43,17 +39,6 @@ pub enum PageError {
 }
 
 impl PageError {
-    /// A mirror's `min_age` keeps this file from every caller.
-    pub(super) fn held_back(why: HeldBack, now: SystemTime) -> Self {
-        match why {
-            HeldBack::Undated => Self::Undated,
-            HeldBack::Until(until) => {
-                let wait = until.duration_since(now).unwrap_or_default();
-                Self::TooYoung(Duration::from_secs(wait.as_secs() + 1))
-            }
-        }
-    }
-
     /// Offline there is no such page, and no upstream to ask.
     pub(super) fn absent(page: &PageRef) -> Self {
         match &page.name {

@@ -16,7 +16,6 @@ use crate::access::Caller;
 use crate::registry::{ListedFile, MirrorPath, PageRef};
 use crate::simple::{CoreMetadata, Format, ProjectName, project_candidates, usual_project};
 use crate::upstream::PassThrough;
-use crate::values::clock;
 use crate::values::correlation;
 
 /// A page that a path was looked for on is asked for again if it is older than this and does not
@@ -81,7 +80,7 @@ impl Pages {
             };
             match self.known(listed, &page, now).await? {
                 PathState::Listed(file, age) => {
-                    found = Some((file, age));
+                    found = Some((file, age, page.name));
                     break;
                 }
                 PathState::Unlisted => {}
@@ -92,17 +91,23 @@ impl Pages {
         if found.is_none()
             && let Some(page) = self.likeliest(listed, unknown).await
         {
+            let project = page.name.clone();
             match self.fetched(listed, page, now).await? {
-                PathState::Listed(file, age) => found = Some((file, age)),
+                PathState::Listed(file, age) => found = Some((file, age, project)),
                 PathState::Refused(answer) => refused = Some(answer),
                 PathState::Unlisted | PathState::Unknown => {}
             }
         }
         if found.is_none() && self.fetcher.sources.parents_public_index() == Some(path.scope()) {
+            // No page has told anything of it.
+            let unknown = MirrorFile::new(listed, None, None, None);
+            self.fetcher.judge(&unknown.judged(listed, None))?;
             return Ok((self.by_the_parents_word(path).await?, None));
         }
-        if let Some((file, age)) = found {
+        if let Some((file, age, project)) = found {
             let spelled = file.spell(listed);
+            self.fetcher
+                .judge(&file.judged(&spelled, project.as_ref()))?;
             let located = self.lead(&spelled, wheel.is_some(), &file).await?;
             return Ok((located, age));
         }
@@ -237,11 +242,6 @@ impl Pages {
         metadata: bool,
         file: &MirrorFile,
     ) -> Result<Located, PageError> {
-        let min_age = self.fetcher.sources.min_age(path.scope());
-        let now = clock::wall();
-        if let Some(why) = file.held_back(min_age, now) {
-            return Err(PageError::held_back(why, now));
-        }
         let listed = ListedFile::new(path.clone(), file.sha256);
         if !metadata {
             return Ok(Located::File(listed));

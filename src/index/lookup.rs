@@ -1,6 +1,6 @@
 //! What a stored page of a mirror says about one of its paths, found without asking upstream.
 //!
-//! For `larder explain`. Judged by the same links and the same minimum age as pages that are
+//! For `larder explain`. Judged by the same links and the same policies as pages that are
 //! served. Must not know where the page was stored.
 
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub struct PathLookup {
     pub sha256: Option<Digest>,
     /// Upstream's own PEP 658 metadata.
     pub metadata: Option<CoreMetadata>,
-    /// Why no caller may have it, if its age says so.
+    /// Why no caller may have it, if a policy says so.
     pub refusal: Option<PageError>,
 }
 
@@ -53,10 +53,11 @@ pub fn lookup(
     let Some(file) = files.find(path) else {
         return Ok(None);
     };
-    let held_back = file.held_back(sources.min_age(&page.scope), now);
+    let judged = file.judged(path, page.name.as_ref());
+    let refusal = sources.policies().judge(&judged, now).check(now).err();
     Ok(Some(PathLookup {
         sha256: file.sha256,
         metadata: file.metadata,
-        refusal: held_back.map(|why| PageError::held_back(why, now)),
+        refusal: refusal.map(PageError::from),
     }))
 }

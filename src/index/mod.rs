@@ -19,6 +19,7 @@ mod dates;
 mod error;
 mod fetch;
 mod follow;
+mod judge;
 mod listing;
 mod locate;
 mod lookup;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::access::Authorization;
+use crate::registry::policy::PolicyReading;
 use crate::registry::{PageRef, Route, Scope};
 use crate::simple::{Format, ProjectName};
 use crate::upstream::{Forward, Peer, UpstreamError};
@@ -169,6 +171,12 @@ impl Pages {
         self.fetcher.fetching()
     }
 
+    /// Which policies there are, and what they kept from clients.
+    pub fn policies(&self) -> PolicyReading {
+        let counts = &self.fetcher.dependencies.policy_counts;
+        PolicyReading::of(self.fetcher.sources.policies(), counts, clock::wall())
+    }
+
     /// What was learned of the files of GitLab's pages.
     pub fn dates(&self) -> DatesReading {
         self.fetcher.dependencies.dates.reading()
@@ -209,19 +217,28 @@ impl Pages {
     /// When upstream gave nothing to use and nothing usable is stored for a caller whose right stands; when the page is
     /// none of a mirror's business.
     pub async fn page(&self, request: &PageRequest, now: Instant) -> Result<PageReply, PageError> {
-        let reply = match &self.offline {
+        let mut reply = match &self.offline {
             Some(offline) => Box::pin(self.offline_page(offline, request, now)).await?,
             None if request.page.scope.is_mirror() => self.mirrored(request, now).await?,
             None => self.gitlab_page(request, now).await?,
         };
-        if let PageReply::Page { page, .. } = &reply {
-            self.fetcher.annotate(page).await;
-            if request.format == Format::Json {
+        if let PageReply::Page { page, .. } = &mut reply {
+            let is_judged = self.is_judged_by_dates(&request.page.scope);
+            if request.format == Format::Json || is_judged {
                 let dates = &self.fetcher.dependencies.dates;
                 dates.want(&request.caller, &request.page, page.undated());
             }
+            if is_judged && !page.undated().is_empty() {
+                Box::pin(self.await_dates(request, page)).await;
+            }
+            self.fetcher.annotate(page).await;
         }
         Ok(reply)
+    }
+
+    /// Whether files of GitLab's are judged by what its packages API tells.
+    fn is_judged_by_dates(&self, scope: &Scope) -> bool {
+        !scope.is_mirror() && self.fetcher.sources.policies().age(scope).is_some()
     }
 
     /// A mirror is never asked for a private name.

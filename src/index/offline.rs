@@ -76,11 +76,12 @@ impl OfflinePages {
     pub(super) async fn page(self: &Arc<Self>, page: &PageRef, format: Format) -> Made {
         let key = (page.clone(), format);
         let generation = self.holdings.generation();
+        let policies = self.fetcher.sources.policies();
         if let Some((made_at, page)) = self.made.get(&key)
             && made_at == generation
         {
             match &page {
-                Some(made) if made.is_due_again(clock::wall()) => {}
+                Some(made) if made.is_judged_otherwise(policies, clock::wall()) => {}
                 Some(_) | None => return Ok(page),
             }
         }
@@ -179,7 +180,7 @@ impl OfflinePages {
                 target: format,
                 url,
                 links: links.held(self.holdings.clone()),
-                dates: self.fetcher.dependencies.dates.of(page).await,
+                dates: self.fetcher.dates_of(page).await,
             };
             let fetcher = &self.fetcher;
             match fetcher

@@ -35,8 +35,9 @@ impl Pages {
             return Ok(PageReply::PassThrough(refusal));
         }
         let known = match fetcher.memory.entry(&key) {
-            Some((entry, page)) if fetcher.lacks_dates(&key, &page) => {
-                Some(Box::pin(fetcher.with_dates(&key, entry, page)).await)
+            Some((entry, page)) if fetcher.is_due_again(&key, &page) => {
+                let page = Box::pin(fetcher.up_to_date(&key, entry.body, page)).await;
+                Some((entry, page))
             }
             known => known,
         };
@@ -87,11 +88,12 @@ impl Pages {
         }
         match applied {
             Err(Fetched::Failed(why)) => {
-                let stale = self.in_default(request, key, known, &why);
+                let stale = self.in_default(request, key, known, &why).await;
                 stale.ok_or(Fetched::Failed(why))
             }
             Err(Fetched::Refused(answer)) => {
                 let stale = self.in_default(request, key, known, &"upstream asks for a pause");
+                let stale = stale.await;
                 Ok(stale.unwrap_or(PageReply::PassThrough(answer)))
             }
             applied => applied,
@@ -134,12 +136,12 @@ impl Pages {
     ///
     /// A mirror's page that an earlier process stored will do as well: there is no right to it that
     /// could have ended meanwhile.
-    fn in_default(
+    async fn in_default(
         &self,
         request: &PageRequest,
         key: &CacheKey,
         known: Option<(CacheEntry, Arc<Page>)>,
-        why: &dyn std::fmt::Display,
+        why: &(dyn std::fmt::Display + Sync),
     ) -> Option<PageReply> {
         let now = clock::now();
         let fetcher = &self.fetcher;
@@ -158,6 +160,13 @@ impl Pages {
         let Authorization::Proven(permit) = fetcher.standing(request, now) else {
             return None;
         };
+        let page = Box::pin(fetcher.up_to_date(key, body, page)).await;
+        if page.may_show_refused(fetcher.sources.policies(), clock::wall()) {
+            tracing::warn!(
+                "a stored page cannot be made again by the policies of now, and is not shown"
+            );
+            return None;
+        }
         let age = asked.map(|asked| now.saturating_duration_since(asked));
         tracing::warn!(error = %why, "serving a stored page: upstream failed");
         self.stale.note(&request.page, age, now);

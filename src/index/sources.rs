@@ -10,6 +10,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::index::rewrite::link_policy::{LinkPolicy, LinkRules, MirrorRules};
+use crate::registry::policy::Policies;
 use crate::registry::{Bases, MirrorBase, PrivateNames, Scope, is_portable};
 use crate::simple::Format;
 use crate::upstream::PUBLIC_INDEX;
@@ -19,8 +20,6 @@ use crate::upstream::PUBLIC_INDEX;
 pub struct MirrorPages {
     pub base: MirrorBase,
     pub ttl: Duration,
-    /// Files younger than this are left out and refused.
-    pub min_age: Duration,
     /// Whether it is the index that GitLab points to, which no operator named.
     pub is_public_index: bool,
 }
@@ -28,7 +27,6 @@ pub struct MirrorPages {
 pub(super) struct MirrorSource {
     pub base: MirrorBase,
     pub ttl: Duration,
-    pub min_age: Duration,
     links: LinkPolicy,
 }
 
@@ -39,6 +37,7 @@ pub struct PageSources {
     mirrors: HashMap<Scope, MirrorSource>,
     public_index: Option<MirrorBase>,
     private: Arc<PrivateNames>,
+    policies: Arc<Policies>,
 }
 
 impl PageSources {
@@ -47,10 +46,19 @@ impl PageSources {
         bases: Bases,
         mirrors: impl IntoIterator<Item = MirrorPages>,
         private: PrivateNames,
+        policies: Policies,
         path_prefix: &str,
     ) -> Self {
         let private = Arc::new(private);
-        let policy = |rules| LinkPolicy::new(rules, Arc::clone(&private), path_prefix);
+        let policies = Arc::new(policies);
+        let policy = |rules| {
+            LinkPolicy::new(
+                rules,
+                Arc::clone(&private),
+                Arc::clone(&policies),
+                path_prefix,
+            )
+        };
         let mut known = HashMap::new();
         let mut all = Vec::new();
         let mut public_index = None;
@@ -58,7 +66,6 @@ impl PageSources {
             let base = mirror.base;
             let rules = MirrorRules {
                 base: Arc::new(base.clone()),
-                min_age: mirror.min_age,
             };
             if mirror.is_public_index {
                 public_index = Some(base.clone());
@@ -67,7 +74,6 @@ impl PageSources {
             }
             let source = MirrorSource {
                 ttl: mirror.ttl,
-                min_age: mirror.min_age,
                 links: policy(LinkRules::Mirror(rules)),
                 base,
             };
@@ -80,6 +86,7 @@ impl PageSources {
             mirrors: known,
             public_index,
             private,
+            policies,
         }
     }
 
@@ -133,12 +140,8 @@ impl PageSources {
         self.mirrors.get(scope)
     }
 
-    /// How old a file must be to be listed.
-    pub(super) fn min_age(&self, scope: &Scope) -> Duration {
-        match self.mirror(scope) {
-            Some(mirror) => mirror.min_age,
-            None => Duration::ZERO,
-        }
+    pub fn policies(&self) -> &Policies {
+        &self.policies
     }
 
     pub(super) fn serves(&self, scope: &Scope) -> bool {
@@ -179,10 +182,9 @@ impl PageSources {
     /// The format to ask for where a client wants `wanted`. Only JSON is sure to carry upload
     /// times, which a minimum age needs.
     pub(super) fn asked_format(&self, scope: &Scope, wanted: Format) -> Format {
-        if self.min_age(scope).is_zero() {
-            wanted
-        } else {
-            Format::Json
+        match self.policies.age(scope) {
+            Some(_) if scope.is_mirror() => Format::Json,
+            Some(_) | None => wanted,
         }
     }
 }
@@ -202,11 +204,16 @@ mod tests {
         let public = MirrorPages {
             base,
             ttl: Duration::ZERO,
-            min_age: Duration::ZERO,
             is_public_index: true,
         };
         let bases = Bases::new(Base::parse("https://gitlab.example.com")?, Vec::new());
-        let sources = PageSources::new(bases, [public], PrivateNames::default(), "");
+        let sources = PageSources::new(
+            bases,
+            [public],
+            PrivateNames::default(),
+            Policies::default(),
+            "",
+        );
         for (url, counts) in [
             ("https://index.example/simple/a/", true),
             ("https://index.example/root/a/", true),

@@ -3,7 +3,7 @@
 //! One grammar (`route.rs`) reads a client's request line, writes the request upstream, and
 //! recognises the links on upstream's pages. Where GitLab lives is in `base.rs`, where a mirror's
 //! pages and files live in `mirror_base.rs`; which project names are never a mirror's business in
-//! `private_names.rs`. Nothing else in the crate builds or takes apart an address. Must not know
+//! `private_names.rs`, and which files may not be had in `policy/`. Nothing else in the crate builds or takes apart an address. Must not know
 //! HTTP status codes, credentials, the disk, or whether an address leads anywhere.
 
 mod base;
@@ -15,6 +15,7 @@ mod mirror_base;
 mod mirror_path;
 mod packages_api;
 mod page_ref;
+pub mod policy;
 mod portable_base;
 mod private_names;
 mod raw_path;

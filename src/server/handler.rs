@@ -23,8 +23,8 @@ use super::reply::{self, Refusal, Reply};
 use super::services::Services;
 use super::{file_reply, log_entry, page_reply, target};
 use crate::access::Caller;
-use crate::file::Files;
-use crate::index::{Located, PageReply, PageRequest};
+use crate::file::{FileRequest, Files};
+use crate::index::{Located, PageError, PageReply, PageRequest};
 use crate::registry::{AdminEndpoint, FileRef, ListedFile, MirrorPath, PageRef, Route, RouteError};
 use crate::upstream::UpstreamError;
 use crate::values::clock;
@@ -152,7 +152,32 @@ impl Services {
     ) -> Result<Reply, Refusal> {
         let conditions = conditions.for_file(file.digest);
         let request = conditions.file_request(caller, file);
+        if let Some(refusal) = self.refused_by_policy(&request, now).await? {
+            return Ok(refusal);
+        }
         file_reply::file(self.files.file(request, now).await?, &conditions)
+    }
+
+    /// The answer in place of a file of GitLab's that a policy refuses: GitLab's own, if this caller
+    /// may not see the file.
+    ///
+    /// # Errors
+    /// The policy's refusal.
+    async fn refused_by_policy(
+        &self,
+        request: &FileRequest,
+        now: Instant,
+    ) -> Result<Option<Reply>, Refusal> {
+        if request.file.scope.is_mirror() {
+            return Ok(None);
+        }
+        let Err(refusal) = self.pages.judge(&request.caller, &request.file, now).await else {
+            return Ok(None);
+        };
+        match Box::pin(self.files.refusal(request, now)).await? {
+            Some(answer) => Ok(Some(reply::relayed(answer))),
+            None => Err(PageError::Policy(refusal).into()),
+        }
     }
 
     async fn metadata(
@@ -163,6 +188,9 @@ impl Services {
         now: Instant,
     ) -> Result<Reply, Refusal> {
         let request = metadata_request(caller, wheel);
+        if let Some(refusal) = self.refused_by_policy(&request, now).await? {
+            return Ok(refusal);
+        }
         let found = self.files.metadata(request, now).await?;
         let conditions = conditions.for_metadata(&found);
         file_reply::file(found, &conditions)

@@ -63,7 +63,7 @@ fn of_page(why: &PageError) -> &'static str {
         PageError::TooLarge => "too_large",
         PageError::PrivateName(_) => "private_package",
         PageError::NotListed => "not_listed",
-        PageError::TooYoung(_) | PageError::Undated => "min_age",
+        PageError::Policy(why) => why.reason.label(),
         PageError::NoPackage(_) | PageError::NothingOf(_) | PageError::NotHeld(_) => "offline",
         PageError::Internal => "internal",
     }
@@ -99,7 +99,7 @@ fn without_names(why: &Refusal) -> Option<&'static str> {
         Refusal::Page(PageError::PrivateName(_)) => {
             "a private name (private_packages) was asked for at a mirror"
         }
-        Refusal::Page(PageError::TooYoung(_)) => "a file younger than the mirror's min_age",
+        Refusal::Page(PageError::Policy(why)) => why.reason.kind(),
         Refusal::Page(
             PageError::NoPackage(_) | PageError::NothingOf(_) | PageError::NotHeld(_),
         )

@@ -7,7 +7,7 @@
 //! | GitLab's own word | as it came |
 //! | upstream did not answer | 504: one request in pip, where 502 and 503 cost eight seconds |
 //! | a broken or wrong answer upstream | 502 |
-//! | what must not be had: a private name at a mirror, a file too young | 404, 403 |
+//! | what must not be had: a private name at a mirror, a file that a policy refuses | 404, 403 |
 //! | offline: what is not here; who may not; an upload | 404; 401, 403; 403 |
 //! | a request that is not ours, or breaks off | 400, 403, 404, 405, 406, 408, 421, 429, 431, 503, 505, 508 |
 //!
@@ -173,12 +173,9 @@ impl Refusal {
     /// Whether upstream was at fault, as the access log tells it.
     fn outcome(&self) -> CacheStatus {
         match self {
-            Self::Page(
-                PageError::PrivateName(_)
-                | PageError::TooYoung(_)
-                | PageError::Undated
-                | PageError::NotListed,
-            ) => CacheStatus::new(Outcome::Denied),
+            Self::Page(PageError::PrivateName(_) | PageError::Policy(_) | PageError::NotListed) => {
+                CacheStatus::new(Outcome::Denied)
+            }
             // Offline: upstream was not asked.
             Self::Page(
                 PageError::NoPackage(_) | PageError::NothingOf(_) | PageError::NotHeld(_),
@@ -202,7 +199,7 @@ fn page_status(why: &PageError) -> StatusCode {
         | PageError::NoPackage(_)
         | PageError::NothingOf(_)
         | PageError::NotHeld(_) => StatusCode::NOT_FOUND,
-        PageError::TooYoung(_) | PageError::Undated => StatusCode::FORBIDDEN,
+        PageError::Policy(_) => StatusCode::FORBIDDEN,
         PageError::NotAPage(_) | PageError::Broken(_) | PageError::TooLarge => {
             StatusCode::BAD_GATEWAY
         }

@@ -1,7 +1,8 @@
 //! Sizes and upload dates of the files of GitLab's pages, which GitLab's pages do not tell.
 //!
 //! A date is kept for as long as the page goes on listing its file: the date of a file does not
-//! change, but a file that was deleted and uploaded again is as old as its second upload.
+//! change, but a file that was deleted and uploaded again is as old as its second upload. Of a file
+//! without a date is kept when a page first listed it, where the operator lets that count.
 //!
 //! One small file for each page that has any, replaced as a whole: a line with the page's path, and
 //! one for each of its files. A line that cannot be read is none. They count towards no budget, are
@@ -9,6 +10,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -19,6 +21,14 @@ use super::layout::{self, Layout};
 use crate::registry::{FileRef, PageRef};
 use crate::simple::FileFacts;
 use crate::values::digest::Digest;
+
+/// A file without a date, and when a page of larder's first listed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenFile {
+    pub digest: Digest,
+    pub filename: String,
+    pub first_seen: SystemTime,
+}
 
 /// Roughly what one file takes in memory.
 const FILE_BYTES: usize = 160;
@@ -38,7 +48,23 @@ struct FileLine {
     file: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     size: Option<u64>,
-    uploaded: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    uploaded: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    first_seen: Option<String>,
+}
+
+/// What has become known of the files of one page.
+#[derive(Clone, Debug, Default)]
+pub struct PageNews {
+    pub dated: Vec<DatedFile>,
+    pub seen: Vec<SeenFile>,
+}
+
+impl PageNews {
+    pub fn is_empty(&self) -> bool {
+        self.dated.is_empty() && self.seen.is_empty()
+    }
 }
 
 /// What is known of the files of one page.
@@ -46,6 +72,8 @@ struct FileLine {
 pub struct PageDates {
     files: HashMap<Digest, Vec<DatedFile>>,
     count: usize,
+    seen: HashMap<Digest, Vec<SeenFile>>,
+    seen_count: usize,
 }
 
 impl PageDates {
@@ -56,18 +84,34 @@ impl PageDates {
         Some(file.facts)
     }
 
-    /// Files of which anything is known.
+    /// When a page of larder's first listed the file with this digest and this name.
+    pub fn first_seen(&self, digest: Digest, filename: &str) -> Option<SystemTime> {
+        let named = self.seen.get(&digest)?;
+        let file = named.iter().find(|file| file.filename == filename)?;
+        Some(file.first_seen)
+    }
+
+    /// Files of which a size or a date is known.
     pub fn len(&self) -> usize {
         self.count
     }
 
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.count == 0 && self.seen_count == 0
     }
 
     /// Bytes this takes in memory, roughly.
     pub fn weight(&self) -> usize {
-        (self.count + 1) * FILE_BYTES
+        (self.count + self.seen_count + 1) * FILE_BYTES
+    }
+
+    pub fn learn(&mut self, news: PageNews) {
+        for file in news.dated {
+            self.add(file);
+        }
+        for file in news.seen {
+            self.see(file);
+        }
     }
 
     /// Of two dates of one file, which a group may have in two projects, the later counts: a file
@@ -84,20 +128,43 @@ impl PageDates {
         }
     }
 
+    /// Notes when a file was first seen; what was noted before counts.
+    pub fn see(&mut self, new: SeenFile) {
+        let named = self.seen.entry(new.digest).or_default();
+        match named.iter_mut().find(|file| file.filename == new.filename) {
+            Some(known) => known.first_seen = known.first_seen.min(new.first_seen),
+            None => {
+                named.push(new);
+                self.seen_count += 1;
+            }
+        }
+    }
+
+    /// Every file without a date that was seen.
+    pub fn seen(&self) -> impl Iterator<Item = &SeenFile> {
+        self.seen.values().flatten()
+    }
+
     /// Forgets the files that are not among these, and gives how many those were.
-    pub fn keep_listed(&mut self, listed: &[FileRef]) -> usize {
+    pub fn keep_listed<'f>(&mut self, listed: impl Iterator<Item = &'f FileRef>) -> usize {
         let mut names = HashSet::new();
         for file in listed {
             names.insert((file.digest, file.filename.as_str()));
         }
-        let before = self.count;
+        let before = self.count + self.seen_count;
         self.count = 0;
+        self.seen_count = 0;
         for (digest, named) in &mut self.files {
             named.retain(|file| names.contains(&(*digest, file.filename.as_str())));
             self.count += named.len();
         }
         self.files.retain(|_, named| !named.is_empty());
-        before - self.count
+        for (digest, named) in &mut self.seen {
+            named.retain(|file| names.contains(&(*digest, file.filename.as_str())));
+            self.seen_count += named.len();
+        }
+        self.seen.retain(|_, named| !named.is_empty());
+        before - self.count - self.seen_count
     }
 
     fn lines(&self) -> Vec<FileLine> {
@@ -110,7 +177,17 @@ impl PageDates {
                 sha256: file.digest,
                 file: file.filename.clone(),
                 size: file.facts.size,
-                uploaded: humantime::format_rfc3339_micros(time).to_string(),
+                uploaded: Some(humantime::format_rfc3339_micros(time).to_string()),
+                first_seen: None,
+            });
+        }
+        for file in self.seen() {
+            lines.push(FileLine {
+                sha256: file.digest,
+                file: file.filename.clone(),
+                size: None,
+                uploaded: None,
+                first_seen: Some(humantime::format_rfc3339_micros(file.first_seen).to_string()),
             });
         }
         lines.sort_by(|one, other| one.file.cmp(&other.file));
@@ -128,19 +205,29 @@ impl PageDates {
             let Ok(line) = serde_json::from_str::<FileLine>(line) else {
                 continue;
             };
-            let Ok(time) = humantime::parse_rfc3339(&line.uploaded) else {
-                continue;
-            };
-            dates.add(DatedFile {
+            dates.take(line);
+        }
+        dates
+    }
+
+    fn take(&mut self, line: FileLine) {
+        let time = |text: Option<String>| humantime::parse_rfc3339(&text?).ok();
+        if let Some(first_seen) = time(line.first_seen) {
+            self.see(SeenFile {
+                digest: line.sha256,
+                filename: line.file,
+                first_seen,
+            });
+        } else if let Some(uploaded) = time(line.uploaded) {
+            self.add(DatedFile {
                 digest: line.sha256,
                 filename: line.file,
                 facts: FileFacts {
                     size: line.size,
-                    upload_time: Some(time),
+                    upload_time: Some(uploaded),
                 },
             });
         }
-        dates
     }
 }
 
@@ -171,12 +258,10 @@ impl DateStore {
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn add(&self, page: &PageRef, new: Vec<DatedFile>) -> Result<PageDates, StoreError> {
+    pub fn add(&self, page: &PageRef, new: PageNews) -> Result<PageDates, StoreError> {
         let _one_at_a_time = self.changing.lock();
         let mut dates = self.read(page)?;
-        for file in new {
-            dates.add(file);
-        }
+        dates.learn(new);
         self.replace(page, &dates)?;
         Ok(dates)
     }
@@ -188,7 +273,7 @@ impl DateStore {
     pub fn keep_listed(&self, page: &PageRef, listed: &[FileRef]) -> Result<(), StoreError> {
         let _one_at_a_time = self.changing.lock();
         let mut dates = self.read(page)?;
-        if dates.keep_listed(listed) > 0 {
+        if dates.keep_listed(listed.iter()) > 0 {
             self.replace(page, &dates)?;
         }
         Ok(())
@@ -237,6 +322,44 @@ mod tests {
         }
     }
 
+    fn told(dated: Vec<DatedFile>) -> PageNews {
+        PageNews {
+            dated,
+            seen: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_was_seen_first_counts_and_is_no_date() -> Checked {
+        let dir = tempfile::tempdir()?;
+        let open =
+            || Ok::<_, StoreError>(DateStore::new(Folder::new(Layout::make(dir.path())?, 0)));
+        let scope = Scope::mirror("pypi").ok_or("a mirror")?;
+        let page = PageRef::parse(scope, "my-pkg").ok_or("a page")?;
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let digest = Digest::of(b"one");
+        for seconds in [9, 5, 7] {
+            let seen = SeenFile {
+                digest,
+                filename: "a.whl".to_owned(),
+                first_seen: at(seconds),
+            };
+            let news = PageNews {
+                dated: Vec::new(),
+                seen: vec![seen],
+            };
+            open()?.add(&page, news)?;
+        }
+        let read = open()?.read(&page)?;
+        assert_eq!(read.first_seen(digest, "a.whl"), Some(at(5)));
+        assert_eq!(read.first_seen(digest, "b.whl"), None);
+        assert_eq!(read.find(digest, "a.whl"), None, "no upload date");
+        assert_eq!((read.len(), read.is_empty()), (0, false));
+        open()?.keep_listed(&page, &[])?;
+        assert!(open()?.read(&page)?.is_empty());
+        Ok(())
+    }
+
     #[test]
     fn what_was_learned_of_a_page_is_that_pages_and_outlives_the_process() -> Checked {
         let dir = tempfile::tempdir()?;
@@ -246,8 +369,8 @@ mod tests {
         let page = PageRef::parse(scope.clone(), "my-pkg").ok_or("a page")?;
         let other = PageRef::parse(scope, "other").ok_or("a page")?;
         assert!(open()?.read(&page)?.is_empty());
-        open()?.add(&page, vec![dated(b"one", "a.whl", 1_704_164_645_123)])?;
-        let all = open()?.add(&page, vec![dated(b"two", "b.whl", 5)])?;
+        open()?.add(&page, told(vec![dated(b"one", "a.whl", 1_704_164_645_123)]))?;
+        let all = open()?.add(&page, told(vec![dated(b"two", "b.whl", 5)]))?;
         let read = open()?.read(&page)?;
         assert_eq!((all.len(), read.len()), (2, 2));
         let one = dated(b"one", "a.whl", 1_704_164_645_123);

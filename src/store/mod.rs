@@ -61,7 +61,7 @@ pub use blob::{Blob, StoredBlob};
 pub use blobs::{BlobLookup, Blobs, Rehashed, Removal};
 pub use catalog::{Catalog, CatalogEntry};
 pub use control_socket::ControlSocket;
-pub use dates::{DateStore, DatedFile, PageDates};
+pub use dates::{DateStore, DatedFile, PageDates, PageNews, SeenFile};
 pub use disk_health::{BACK_OFF, DiskFault, StoreReading};
 pub use error::StoreError;
 pub use folder_facts::{DiskSpeed, Filesystem, FolderFacts};

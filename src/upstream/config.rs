@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::peer::PUBLIC_INDEX;
 use super::peer_section::peer_section;
+use crate::registry::policy::Undated;
 use crate::values::quantity::{Size, Span};
 
 peer_section! {
@@ -29,6 +30,11 @@ peer_section! {
         pub token_file: String = String::new(),
         /// Shown to the packages API alone, where a caller's own is told no upload dates.
         pub dates_token_file: String = String::new(),
+        /// Files younger than this are left out of GitLab's pages and refused; so are those of the
+        /// index that its redirects lead to.
+        pub min_age: Span = Span::seconds(0),
+        /// What becomes of a file whose upload date is not known, where there is a minimum age.
+        pub undated: Undated = Undated::Hide,
         /// For GitLab to take the next piece of an upload, and to answer after the last one.
         pub upload_timeout: Span = Span::seconds(300),
         /// Largest body of a refusal that is passed on.

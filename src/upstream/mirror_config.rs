@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::peer_section::peer_section;
+use crate::registry::policy::Undated;
 use crate::values::quantity::Span;
 
 peer_section! {
@@ -23,6 +24,8 @@ peer_section! {
         pub ttl: Span = Span::seconds(600),
         /// Files younger than this, by the index's own word, are left out and refused.
         pub min_age: Span = Span::seconds(0),
+        /// What becomes of a file that the index tells no date of, where there is a minimum age.
+        pub undated: Undated = Undated::Hide,
         pub unhashed_files: UnhashedFiles = UnhashedFiles::Relay,
         /// With it `token_file` is a Basic password, without it a Bearer token.
         pub username: String = String::new(),

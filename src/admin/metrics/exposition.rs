@@ -96,6 +96,7 @@ impl Collector for Looked {
         peers(&all.peers, &mut families)?;
         files(all, &mut families)?;
         upload_dates(all, &mut families)?;
+        policies(all, &mut families)?;
         shared_store(all.files.shared_store.as_ref(), &mut families)?;
         store(all, &mut families)?;
         callers(all, &mut families)?;
@@ -305,6 +306,32 @@ fn upload_dates(all: &Readings, families: &mut Families<'_>) -> fmt::Result {
         "Pages of GitLab's that wait for the upload dates of their files",
         None,
         dates.queue,
+    )
+}
+
+fn policies(all: &Readings, families: &mut Families<'_>) -> fmt::Result {
+    let samples = |counts: &[(&'static str, u64)]| {
+        let mut samples = Vec::new();
+        for (policy, count) in counts {
+            samples.push((vec![("policy", *policy)], *count));
+        }
+        samples
+    };
+    families.counters(
+        (
+            "policy_refusals",
+            "Requests for files that a policy refused, by policy",
+            None,
+        ),
+        samples(&all.policies.refused),
+    )?;
+    families.counters(
+        (
+            "policy_left_out_files",
+            "Files that were left out of a page when it was made, by policy",
+            None,
+        ),
+        samples(&all.policies.left_out),
     )
 }
 

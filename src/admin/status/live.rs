@@ -301,6 +301,18 @@ pub(super) fn about(report: &Report) -> Markup {
                     div { dt { "Pages, lifetime" } dd { (span(report.rules.ttl_seconds)) } }
                     div { dt { "Stale if error" } dd { (span(report.rules.stale_if_error_seconds)) } }
                 }
+                @if report.upload_dates.told + report.upload_dates.untold + report.upload_dates.queue > 0 {
+                    div.wide { dt { "Upload dates" } dd { (report.upload_dates.sentence) } }
+                }
+                @for age in &report.policies.min_age {
+                    div.wide { dt { "Minimum age" } dd { (age.sentence) } }
+                }
+                @if report.policies.exceptions.in_force + report.policies.exceptions.over.len() > 0 {
+                    div.wide { dt { "Exceptions" } dd { (report.policies.exceptions.sentence) } }
+                }
+                @for kept_back in &report.policies.kept_back {
+                    div.wide { dt { "Kept back" } dd { (kept_back.sentence) } }
+                }
                 div { dt { "Page fetches under way" } dd { (grouped(report.page_fetches)) } }
                 div { dt { "Authorization cache, entries" } dd { "about " (grouped(report.auth_cache_entries)) } }
                 @if let Some(parent) = &report.parent {

@@ -17,6 +17,7 @@ mod home;
 mod live;
 mod overview;
 mod policy;
+mod policy_report;
 mod project;
 mod project_page;
 mod report;

@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use serde::Serialize;
 
 use super::overview::{Lifetimes, Overview, StatusSettings};
+use super::policy_report::{PoliciesReport, UploadDatesReport};
 use super::upstream_report::UpstreamReport;
 use super::words::{counted, grouped, share, time};
 use crate::admin::metrics::{Failures, Served, Window};
@@ -52,6 +53,9 @@ pub(super) struct Report {
     pub public_index: Option<PublicIndexReport>,
     /// The newest first; at most 20.
     pub failures: Vec<FailureReport>,
+    /// Of the files of GitLab's pages.
+    pub upload_dates: UploadDatesReport,
+    pub policies: PoliciesReport,
     pub page_fetches: u64,
     pub auth_cache_entries: u64,
 }
@@ -261,6 +265,8 @@ impl Report {
             past: readings.past.iter().map(PastReport::of).collect(),
             public_index: readings.public_index.as_ref().map(PublicIndexReport::of),
             failures: overview.failures.iter().map(FailureReport::of).collect(),
+            upload_dates: UploadDatesReport::of(readings.dates),
+            policies: PoliciesReport::of(&readings.policies),
             page_fetches: readings.page_fetches,
             auth_cache_entries: readings.grants.held,
         }

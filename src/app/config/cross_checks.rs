@@ -8,6 +8,7 @@ use url::Url;
 use super::effective::without_secret;
 use super::{Config, ConfigError};
 use crate::access::{AuthConfig, OfflineRule};
+use crate::registry::policy::{PolicyException, Undated};
 use crate::registry::{Base, MirrorBase, PrivateNames, Scope};
 use crate::server::{Addresses, ListenAddress, OwnNames, ServerLimits};
 use crate::upstream::{AllowedOrigins, Forward, MirrorConfig};
@@ -31,6 +32,19 @@ impl Config {
         let mut fault = |key: &str, why: String| faults.push((key.to_owned(), why));
         if let Err(why) = PrivateNames::parse(&self.private_packages) {
             fault("private_packages", why.to_string());
+        }
+        let mut bad = Vec::new();
+        for (number, written) in self.exceptions.iter().enumerate() {
+            if let Err(why) = PolicyException::parse(written) {
+                bad.push(format!(
+                    "number {} ({}): {why}",
+                    number + 1,
+                    written.package
+                ));
+            }
+        }
+        if !bad.is_empty() {
+            fault("exceptions", bad.join("; "));
         }
         if !self.public_url.is_empty()
             && let Some(why) = base_fault(&self.public_url)
@@ -157,6 +171,12 @@ impl Config {
         }
         if let Some(why) = origins_fault(&gitlab.forward_origins) {
             fault("forward_origins", why);
+        }
+        let has_dates = self.index.upload_dates || self.offline || self.parent().is_some();
+        if !gitlab.min_age.0.is_zero() && gitlab.undated == Undated::Hide && !has_dates {
+            let why = "index.upload_dates is false, so that no file of GitLab's has a date, and none \
+                       would be old enough: set it to true, or gitlab.undated";
+            fault("min_age", why.to_owned());
         }
         for (key, why) in gitlab.transport().faults() {
             fault(key, why);

@@ -24,6 +24,7 @@ mod value_lines;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use figment::Figment;
 use figment::providers::Serialized;
@@ -43,8 +44,10 @@ use crate::file::{FilesConfig, MetadataConfig};
 use crate::index::IndexConfig;
 use crate::log::LogConfig;
 use crate::registry::Base;
+use crate::registry::policy::{ExceptionConfig, PolicyException};
 use crate::server::{Addresses, ListenAddress, ServerLimits, SocketMode, TlsConfig};
 use crate::upstream::{Forward, GitLabConfig, MirrorConfig, SharedStoreConfig};
+use crate::values::clock;
 use crate::values::quantity::Size;
 
 /// The cache folder of the package's unit (`CacheDirectory=larder`).
@@ -74,6 +77,8 @@ pub struct Config {
     pub parent: String,
     /// Globs of project names that are never asked at, nor accepted from, a mirror.
     pub private_packages: Vec<String>,
+    /// Versions that may be had although a policy would refuse them, each for a while.
+    pub exceptions: Vec<ExceptionConfig>,
     pub gitlab: GitLabConfig,
     /// By name.
     pub mirrors: BTreeMap<String, MirrorConfig>,
@@ -103,6 +108,7 @@ impl Default for Config {
             offline: false,
             parent: String::new(),
             private_packages: Vec::new(),
+            exceptions: Vec::new(),
             gitlab: GitLabConfig::default(),
             mirrors: BTreeMap::new(),
             index: IndexConfig::default(),
@@ -401,6 +407,31 @@ impl Config {
         }
         let fault = "cache_dir: not set, and there is no home folder";
         Err(ConfigError(vec![fault.to_owned()]))
+    }
+
+    /// Those of `[[exceptions]]` that are no faults.
+    pub fn exceptions(&self) -> Vec<Arc<PolicyException>> {
+        let mut parsed = Vec::new();
+        for written in &self.exceptions {
+            if let Ok(exception) = PolicyException::parse(written) {
+                parsed.push(Arc::new(exception));
+            }
+        }
+        parsed
+    }
+
+    /// The exceptions that are over, each a sentence.
+    pub fn expired_exceptions(&self) -> Vec<String> {
+        let now = clock::wall();
+        let mut expired = Vec::new();
+        for exception in self.exceptions() {
+            if exception.is_over(now) {
+                expired.push(format!(
+                    "exceptions: {exception} is over and void: remove it"
+                ));
+            }
+        }
+        expired
     }
 
     /// The path that a proxy in front of larder adds.

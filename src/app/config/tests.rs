@@ -38,10 +38,10 @@ fn the_example_is_the_default() {
     flatten("", &serde_json::json!(Config::default()), &mut keys);
     for (key, _) in keys {
         let last = key.rsplit('.').next().unwrap_or_default();
+        let list_of_sections = format!("# [[{key}]]");
         let named = text.lines().any(|line| {
-            line.split('=')
-                .next()
-                .is_some_and(|name| name.trim() == last)
+            let name = line.split('=').next();
+            line == list_of_sections || name.is_some_and(|name| name.trim() == last)
         });
         assert!(named, "config.example.toml does not mention {key}");
     }
@@ -76,6 +76,71 @@ fn the_examples_mirror_is_the_default() {
             "{key}"
         );
     }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "reads the example")]
+fn the_examples_exception_is_one() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml"));
+    let text = text.unwrap_or_default();
+    let lines = text.lines().skip_while(|line| *line != "# [[exceptions]]");
+    let section: String = lines
+        .map_while(|line| line.strip_prefix("# "))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let exceptions = load(&section).map(|config| config.exceptions().len());
+    assert_eq!(exceptions, Ok(1), "{section}");
+}
+
+#[test]
+fn a_bad_exception_says_which_and_what() {
+    let good = "package = 'a'\nversion = '==1'\nuntil = '2027-01-31'\nreason = 'x'\n";
+    let with = |line: &str| {
+        let key = line.split('=').next().unwrap_or_default();
+        let kept: Vec<&str> = good
+            .lines()
+            .filter(|other| !other.starts_with(key))
+            .collect();
+        fault(&format!(
+            "[[exceptions]]\n{good}[[exceptions]]\n{}\n{line}\n",
+            kept.join("\n")
+        ))
+    };
+    assert_eq!(with("reason = 'y'"), "");
+    for (line, words) in [
+        ("package = ''", "number 2 (): package is missing"),
+        ("package = '-'", "no name of a project"),
+        ("version = '1'", "write \"==2.6.1\""),
+        ("until = 'soon'", "neither a day"),
+        ("until = ''", "until is missing"),
+        ("reason = ''", "reason is missing"),
+    ] {
+        let why = with(line);
+        assert!(
+            why.starts_with("exceptions: number 2") && why.contains(words),
+            "{line}: {why}"
+        );
+    }
+    for line in ["untill = '2027-01-31'", "reason = 7"] {
+        let why = with(line);
+        assert!(why.starts_with("exceptions: "), "{line}: {why}");
+    }
+    assert!(fault("exceptions = 'x'\n").starts_with("exceptions: "));
+}
+
+#[test]
+fn a_minimum_age_needs_dates() {
+    let with = |lines: &str| fault(&format!("{lines}[gitlab]\nmin_age = '7d'\n"));
+    assert_eq!(with(""), "");
+    let off = "[index]\nupload_dates = false\n";
+    assert!(with(off).starts_with("gitlab.min_age: index.upload_dates"));
+    assert_eq!(with(&format!("offline = true\n{off}")), "");
+    let shown = fault(&format!(
+        "{off}[gitlab]\nmin_age = '7d'\nundated = 'first-seen'\n"
+    ));
+    assert_eq!(shown, "");
+    let word = fault("[gitlab]\nundated = 'hidden'\n");
+    assert!(word.contains("gitlab.undated"), "{word}");
 }
 
 #[test]

@@ -6,9 +6,11 @@
 use super::explanation::Explanation;
 use crate::app::CommandContext;
 use crate::index::PageError;
+use crate::registry::policy::Undated;
 use crate::registry::{AdminEndpoint, PageRef, Route, Scope, ScopeKind};
 use crate::simple::{Format, ProjectName, project_candidates};
 use crate::upstream::{Forward, MirrorConfig};
+use crate::values::clock;
 
 /// What is at an address that is of no index.
 pub fn about_larder(route: &Route) -> &'static str {
@@ -78,7 +80,7 @@ fn page_rules(
     let mut needs_dates = false;
     let mut ttl = format!("index.ttl = {}", context.index.ttl);
     if let Some((base, mirror)) = context.mirror(&page.scope) {
-        needs_dates = !mirror.min_age.0.is_zero();
+        needs_dates = context.sources.policies().age(&page.scope).is_some();
         // A parent's has no section of its own.
         if !base.is_parents() {
             ttl = format!("mirrors.{base}.ttl = {}", mirror.ttl);
@@ -128,6 +130,9 @@ fn of_gitlab(explanation: &mut Explanation, route: &Route, context: &CommandCont
         explanation.rule(format!(
             "auth.cache_ttl = {ttl}: so long GitLab's last decision about a caller holds"
         ));
+    }
+    if let Some(scope) = route.scope() {
+        age_rules(explanation, scope, context);
     }
     if let Route::Page(page) = route
         && let Some(name) = &page.name
@@ -214,15 +219,7 @@ pub fn mirror_rules(
         "a mirror needs no authorization: every client that can connect to larder may read it"
             .to_owned(),
     );
-    if let Some((_, mirror)) = context.mirror(scope)
-        && !mirror.min_age.0.is_zero()
-    {
-        explanation.rule(format!(
-            "mirrors.{scope}.min_age = {}: \
-             younger files, and files without a date, are left out of pages and refused",
-            mirror.min_age
-        ));
-    }
+    age_rules(explanation, scope, context);
     let name = match route {
         Route::Page(page) => page.name.clone()?,
         Route::Mirrored(path) => {
@@ -238,6 +235,38 @@ pub fn mirror_rules(
     }
     explanation.refuse(PageError::PrivateName(name.clone()));
     Some(name)
+}
+
+/// How old a file of this source must be, and which exceptions there are.
+fn age_rules(explanation: &mut Explanation, scope: &Scope, context: &CommandContext) {
+    let policies = context.sources.policies();
+    let Some(rule) = policies.age(scope) else {
+        return;
+    };
+    let section = &rule.section;
+    let min_age = humantime::format_duration(rule.min_age);
+    let undated = match rule.undated {
+        Undated::Hide => "and files without a date, are left out of pages and refused",
+        Undated::Show => {
+            "are left out of pages and refused; files without a date are not (undated = \"show\")"
+        }
+        Undated::FirstSeen => {
+            "are left out of pages and refused; a file without a date is as old as a page first \
+             listed it here (undated = \"first-seen\")"
+        }
+    };
+    explanation.rule(format!(
+        "{section}.min_age = {min_age}: younger files, {undated}"
+    ));
+    let now = clock::wall();
+    for exception in &policies.exceptions {
+        let state = if exception.is_over(now) {
+            "is over and void"
+        } else {
+            "is let through"
+        };
+        explanation.rule(format!("exceptions: {exception} {state}"));
+    }
 }
 
 fn private(name: &ProjectName, then: &str) -> String {

@@ -51,6 +51,9 @@ pub fn run(invocation: &Invocation) -> CommandResult {
     for remark in Config::environment_remarks() {
         tracing::warn!("{remark}");
     }
+    for expired in config.expired_exceptions() {
+        tracing::warn!("{expired}");
+    }
     raise_open_files();
     warn_of_few_files(config.limits.connections);
     let runtime = runtime()?;

@@ -16,9 +16,10 @@ use tokio::time::timeout;
 use crate::access::ListedFiles;
 use crate::index::cache::representation::Representations;
 use crate::index::error::PageError;
+use crate::index::rewrite::collected::Collected;
 use crate::index::rewrite::likely_wheels::likeliest;
-use crate::index::rewrite::link_policy::Collected;
 use crate::index::rewrite::mirror_files::{MirrorFile, MirrorFiles};
+use crate::registry::policy::Policies;
 use crate::registry::{FileRef, MirrorPath, Scope};
 use crate::simple::{Format, annotate};
 use crate::store::{MetadataIndex, WheelMark};
@@ -51,8 +52,12 @@ pub struct Page {
     undated: Arc<[FileRef]>,
     /// Of how many files anything was known then.
     dates_known: usize,
-    held_back: usize,
-    held_back_until: Option<SystemTime>,
+    /// When a file may be listed that a policy leaves out.
+    ripens: Option<SystemTime>,
+    /// When a file is not to be listed any more.
+    lapses: Option<SystemTime>,
+    /// What the policies were at when it was made.
+    policies: u64,
     has_links_past: bool,
     /// Wheels whose metadata is read before a client asks for it, once.
     prefetch: Mutex<Vec<FileRef>>,
@@ -119,8 +124,9 @@ impl Page {
             mirrored: Arc::new(MirrorFiles::new(collected.mirrored)),
             undated: each_once(collected.undated).into(),
             dates_known,
-            held_back: collected.held_back,
-            held_back_until: collected.held_back_until,
+            ripens: collected.ripens,
+            lapses: collected.lapses,
+            policies: collected.generation,
             has_links_past: collected.past > 0,
             prefetch: Mutex::new(likeliest(collected.wheels, prefetch_max)),
             validators,
@@ -196,11 +202,6 @@ impl Page {
         self.mirrored.find(path)
     }
 
-    /// Files left out because they are too young.
-    pub fn held_back(&self) -> usize {
-        self.held_back
-    }
-
     /// Files of GitLab's whose upload date was not known when it was made.
     pub fn undated(&self) -> &Arc<[FileRef]> {
         &self.undated
@@ -216,11 +217,16 @@ impl Page {
         self.has_links_past
     }
 
-    /// Whether a file that was left out as too young has come of age, so that the page must be made
-    /// again.
-    pub fn is_due_again(&self, now: SystemTime) -> bool {
-        self.held_back_until
-            .is_some_and(|held_back_until| held_back_until <= now)
+    /// Whether policies may judge a file otherwise than when the page was made, so that it must be
+    /// made again.
+    pub fn is_judged_otherwise(&self, policies: &Policies, now: SystemTime) -> bool {
+        self.ripens.is_some_and(|ripens| ripens <= now) || self.may_show_refused(policies, now)
+    }
+
+    /// Whether it may list a file that policies refuse by now.
+    pub fn may_show_refused(&self, policies: &Policies, now: SystemTime) -> bool {
+        let has_lapsed = self.lapses.is_some_and(|lapses| lapses <= now);
+        has_lapsed || self.policies != policies.generation()
     }
 
     /// The format that upstream sent it in.

@@ -12,22 +12,23 @@ mod rate;
 mod run;
 mod token;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
 use parking_lot::Mutex;
-use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, watch};
+use tokio::time::timeout;
 
 use self::rate::RequestRate;
 use self::run::{DatesRun, RunError, RunTools};
 use self::token::{Asker, AskingToken};
 use super::config::IndexConfig;
 use crate::access::{Access, Caller, Credential};
-use crate::registry::{FileRef, PageRef, ScopeKind};
-use crate::store::{DateStore, DatedFile, PageDates};
+use crate::registry::{FileRef, PageRef, Scope, ScopeKind};
+use crate::store::{DateStore, PageDates, PageNews};
 use crate::upstream::Upstream;
 use crate::values::{clock, correlation};
 
@@ -52,6 +53,8 @@ pub struct DatesDependencies {
     pub token: Option<Credential>,
     /// Whether GitLab is asked at all.
     pub asks: bool,
+    /// Whether dates are looked up by files' own addresses too.
+    pub by_file: bool,
     pub counts: Arc<DatesCounts>,
 }
 
@@ -62,7 +65,8 @@ pub struct UploadDates {
     known: Cache<PageRef, Arc<PageDates>>,
     /// Held while what is known of a page is replaced, here and on the disk.
     changing: AsyncMutex<()>,
-    queue: Mutex<HashSet<PageRef>>,
+    queue: Mutex<HashMap<PageRef, Asking>>,
+    wait: Duration,
     left_alone: Cache<(PageRef, Asker), ()>,
     /// Pages of which GitLab told what there is, and how many files had no date then.
     exhausted: Cache<(PageRef, Audience), usize>,
@@ -70,6 +74,14 @@ pub struct UploadDates {
     turns: Semaphore,
     rate: RequestRate,
     paused_until: Mutex<Option<Instant>>,
+}
+
+/// A page that GitLab is, or is to be, asked about.
+#[derive(Clone)]
+struct Asking {
+    since: Instant,
+    /// Closed when that is over.
+    done: watch::Receiver<()>,
 }
 
 /// What became of files whose date GitLab was asked for, for as long as the process lives.
@@ -112,6 +124,7 @@ impl UploadDates {
                 .build(),
             changing: AsyncMutex::default(),
             queue: Mutex::default(),
+            wait: config.upload_dates_wait.0,
             left_alone: remembered(LEFT_ALONE_FOR),
             exhausted: remembered(LEFT_ALONE_FOR),
             resting: remembered(REFUSED_REST),
@@ -139,7 +152,7 @@ impl UploadDates {
 
     /// What is known of the files of a page.
     pub async fn of(self: &Arc<Self>, page: &PageRef) -> Arc<PageDates> {
-        if page.scope.is_mirror() || page.name.is_none() {
+        if page.name.is_none() {
             return Arc::default();
         }
         if let Some(known) = self.known.get(page) {
@@ -157,9 +170,6 @@ impl UploadDates {
 
     /// What the disk has of the files of a page. Blocks.
     pub fn stored(&self, page: &PageRef) -> PageDates {
-        if page.scope.is_mirror() {
-            return PageDates::default();
-        }
         let read = self.dependencies.store.read(page);
         read.unwrap_or_else(|why| {
             tracing::warn!(error = %why, page = %page.path(), "the upload dates of a page cannot be read");
@@ -207,6 +217,18 @@ impl UploadDates {
         }));
     }
 
+    /// Returns when GitLab has been asked about this page, or when it was asked for as long as an
+    /// answer may wait for that; at once if nothing is under way.
+    pub async fn settled(&self, page: &PageRef) {
+        let asking = self.queue.lock().get(page).cloned();
+        let Some(Asking { since, mut done }) = asking else {
+            return;
+        };
+        let waited = clock::now().saturating_duration_since(since);
+        // It never changes, and is closed when the slot is given up.
+        let _ = timeout(self.wait.saturating_sub(waited), done.changed()).await;
+    }
+
     fn is_exhausted(&self, page: &PageRef, audience: Audience, undated: usize) -> bool {
         self.exhausted.get(&(page.clone(), audience)) == Some(undated)
     }
@@ -247,12 +269,16 @@ impl UploadDates {
     /// A slot in the queue, if there is one and the page has none.
     fn slot(self: &Arc<Self>, page: &PageRef) -> Option<QueueSlot> {
         let mut queue = self.queue.lock();
-        if queue.len() >= self.queue_max || !queue.insert(page.clone()) {
+        if queue.len() >= self.queue_max || queue.contains_key(page) {
             return None;
         }
+        let (closing, done) = watch::channel(());
+        let since = clock::now();
+        queue.insert(page.clone(), Asking { since, done });
         Some(QueueSlot {
             dates: Arc::clone(self),
             page: page.clone(),
+            _closing: closing,
         })
     }
 
@@ -282,11 +308,12 @@ impl UploadDates {
         };
         let mut told = Vec::new();
         let mut goes_on = false;
+        let written = undated.first().map(|file| &file.scope);
         for token in askers {
             if run.is_done() {
                 return;
             }
-            match self.ask_for_all(&mut run, page, &token).await {
+            match self.ask_for_all(&mut run, page, written, &token).await {
                 Ok(()) => told.push(audience(page, token.asker, run.take_is_partial())),
                 Err(RunError::Refused(status)) => self.refused(page, token.asker, status),
                 // The next caller's page goes on where this one stopped.
@@ -330,6 +357,7 @@ impl UploadDates {
         self: &Arc<Self>,
         run: &mut DatesRun<'_>,
         page: &PageRef,
+        written: Option<&Scope>,
         token: &AskingToken,
     ) -> Result<(), RunError> {
         let before = run.requests_left();
@@ -344,7 +372,11 @@ impl UploadDates {
             files += told;
             let counts = &self.dependencies.counts;
             counts.told.fetch_add(told as u64, Ordering::Relaxed);
-            self.keep(page, run.take_found()).await;
+            let news = PageNews {
+                dated: run.take_found(),
+                seen: Vec::new(),
+            };
+            self.keep_by_file(page, written, news).await;
             next = asked?;
         }
         tracing::info!(
@@ -367,7 +399,7 @@ impl UploadDates {
     }
 
     /// GitLab has just said that a page lists these files: forgets the dates of others, which may
-    /// be uploaded again one day, and gives how many those were. What one caller is shown of a group
+    /// be uploaded again one day, and gives how many dates those were. What one caller is shown of a group
     /// says nothing of what the group has.
     pub async fn keep_listed(self: &Arc<Self>, page: &PageRef, listed: &[FileRef]) -> usize {
         if page.scope.kind() != ScopeKind::Project {
@@ -379,10 +411,10 @@ impl UploadDates {
             return 0;
         }
         let mut dates = PageDates::clone(&known);
-        let forgotten = dates.keep_listed(listed);
-        if forgotten == 0 {
+        if dates.keep_listed(listed.iter()) == 0 {
             return 0;
         }
+        let forgotten = known.len() - dates.len();
         self.known.insert(page.clone(), Arc::new(dates));
         let store = Arc::clone(&self.dependencies.store);
         let of = page.clone();
@@ -394,19 +426,38 @@ impl UploadDates {
         forgotten
     }
 
+    /// Keeps what was learned, for the page, and where it is looked up by file, for the page of the
+    /// scope that the page's links write.
+    pub async fn keep_by_file(
+        self: &Arc<Self>,
+        page: &PageRef,
+        written: Option<&Scope>,
+        news: PageNews,
+    ) {
+        if self.dependencies.by_file
+            && let Some(written) = written
+            && *written != page.scope
+        {
+            let own = PageRef {
+                scope: written.clone(),
+                name: page.name.clone(),
+            };
+            self.keep(&own, news.clone()).await;
+        }
+        self.keep(page, news).await;
+    }
+
     /// Keeps what was learned, here and on the disk.
-    async fn keep(self: &Arc<Self>, page: &PageRef, found: Vec<DatedFile>) {
-        if found.is_empty() {
+    async fn keep(self: &Arc<Self>, page: &PageRef, news: PageNews) {
+        if news.is_empty() {
             return;
         }
         let _one_at_a_time = self.changing.lock().await;
         let mut dates = PageDates::clone(&*self.of(page).await);
-        for file in found.clone() {
-            dates.add(file);
-        }
+        dates.learn(news.clone());
         let store = Arc::clone(&self.dependencies.store);
         let of = page.clone();
-        let kept = correlation::spawn_blocking(move || store.add(&of, found)).await;
+        let kept = correlation::spawn_blocking(move || store.add(&of, news)).await;
         if let Ok(Err(why)) = kept {
             tracing::warn!(error = %why, page = %page.path(), "upload dates cannot be kept: they are asked for again after a restart");
         }
@@ -447,6 +498,7 @@ where
 struct QueueSlot {
     dates: Arc<UploadDates>,
     page: PageRef,
+    _closing: watch::Sender<()>,
 }
 
 impl Drop for QueueSlot {

@@ -131,7 +131,7 @@ impl Fetcher {
             target: key.format(),
             url: url.clone(),
             links: links.ok_or(PageError::Internal)?.clone(),
-            dates: self.dependencies.dates.of(address).await,
+            dates: self.dates_of(address).await,
         };
         let page_size = self.config.page_size.bytes();
         let (mut rewritten, upstream_body) = match read(answer, job.clone(), page_size).await? {
@@ -151,16 +151,17 @@ impl Fetcher {
         };
         let source = rewritten.source;
         let dates = &self.dependencies.dates;
-        let forgotten = dates.keep_listed(address, &rewritten.collected.files).await;
+        let listed = rewritten.collected.all_of_gitlab();
+        let forgotten = dates.keep_listed(address, &listed).await;
         // Of those that are gone the page shows none: one more that is learned makes it anew.
         rewritten.dates_known = rewritten.dates_known.saturating_sub(forgotten);
         let job = RewriteJob {
             source,
-            dates: dates.of(address).await,
+            dates: self.dates_of(address).await,
             ..job
         };
         let rewritten = self.with_file_hosts(*rewritten, job, upstream_body.clone());
-        let page = self.prepare(rewritten.await?).await?;
+        let page = self.prepare(address, rewritten.await?).await?;
         self.refusals.lift(address, asked.at);
         self.note_in_place(address, &page, asked.at);
         let body = self.memory.keep(key, &upstream_body, &page, Some(asked.at));

@@ -28,6 +28,7 @@ use super::error::PageError;
 use super::request::{PageReply, PageRequest};
 use super::sources::PageSources;
 use crate::access::{Access, AuthVerdict, Authorization, Fingerprint, Permit, verdict};
+use crate::registry::policy::{JudgedFile, PolicyCounts, PolicyRefusal};
 use crate::registry::{PageRef, ScopeKind};
 use crate::simple::Format;
 use crate::store::{Holdings, Learned, MetadataIndex, PageStore};
@@ -98,6 +99,8 @@ pub struct PageDependencies {
     pub changes: Arc<ChangeMark>,
     /// Sizes and upload dates of the files of GitLab's pages.
     pub dates: Arc<UploadDates>,
+    /// What policies keep from clients.
+    pub policy_counts: Arc<PolicyCounts>,
     /// Offline: what is here is all there is.
     pub held: Option<Holdings>,
 }
@@ -197,15 +200,31 @@ impl Fetcher {
     }
 
     /// Whether the page must be made again before it is shown: a file has come of age, or has its
-    /// date now.
+    /// date now, or policies changed.
     pub fn is_due_again(&self, key: &CacheKey, page: &Page) -> bool {
-        page.is_due_again(clock::wall()) || self.lacks_dates(key, page)
+        page.is_judged_otherwise(self.sources.policies(), clock::wall())
+            || self.lacks_dates(key, page)
     }
 
-    /// Whether dates have become known since the page was made.
-    pub fn lacks_dates(&self, key: &CacheKey, page: &Page) -> bool {
-        key.format() == Format::Json
-            && page.lacks_dates(|| self.dependencies.dates.count(key.page()))
+    /// Whether dates have become known since the page was made, which it shows or is judged by.
+    fn lacks_dates(&self, key: &CacheKey, page: &Page) -> bool {
+        let uses_dates =
+            key.format() == Format::Json || self.sources.policies().judge_any(&key.page().scope);
+        uses_dates && page.lacks_dates(|| self.dependencies.dates.count(key.page()))
+    }
+
+    /// Judges a file that is asked for, and counts a refusal.
+    ///
+    /// # Errors
+    /// Why no caller may have it.
+    pub fn judge(&self, file: &JudgedFile<'_>) -> Result<(), PolicyRefusal> {
+        let now = clock::wall();
+        let judged = self.sources.policies().judge(file, now).check(now);
+        if let Err(refusal) = &judged {
+            let counts = &self.dependencies.policy_counts;
+            counts.refuse(refusal.reason.label());
+        }
+        judged
     }
 
     pub fn standing(&self, request: &PageRequest, now: Instant) -> Authorization {

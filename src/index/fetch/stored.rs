@@ -10,13 +10,13 @@ use bytes::Bytes;
 use url::Url;
 
 use super::{AskedAt, Fetcher};
-use crate::index::cache::memory::{BodyId, CacheEntry, CacheKey, Latest};
+use crate::index::cache::memory::{BodyId, CacheKey, Latest};
 use crate::index::cache::page::{Page, RewrittenPage};
 use crate::index::error::PageError;
 use crate::index::rewrite::{RewriteJob, Rewriting};
 use crate::registry::{PageRef, Route};
 use crate::simple::Format;
-use crate::store::PageMeta;
+use crate::store::{PageDates, PageMeta, PageNews};
 use crate::upstream::Validators;
 use crate::values::clock;
 use crate::values::correlation;
@@ -60,22 +60,32 @@ impl Fetcher {
         None
     }
 
-    /// What is known of a page, made again of what is stored of it, with dates of its files that have
-    /// become known since. Upstream is not asked, and the page becomes no younger.
-    pub async fn with_dates(
+    /// What is known of the files of a page besides.
+    pub async fn dates_of(&self, page: &PageRef) -> Arc<PageDates> {
+        if page.scope.is_mirror() && !self.sources.policies().counts_first_seen(&page.scope) {
+            return Arc::default();
+        }
+        self.dependencies.dates.of(page).await
+    }
+
+    /// The page of this body, made again of what is stored of it if it is due. Upstream is not
+    /// asked, and the page becomes no younger.
+    pub async fn up_to_date(
         self: &Arc<Self>,
         key: &CacheKey,
-        entry: CacheEntry,
+        body: BodyId,
         page: Arc<Page>,
-    ) -> (CacheEntry, Arc<Page>) {
+    ) -> Arc<Page> {
+        if !self.is_due_again(key, &page) {
+            return page;
+        }
         let this = Arc::clone(self);
         let of = key.clone();
         let source = page.source();
-        let body = entry.body;
         let remade = move || async move { this.remade(&of, body, source).await };
         match self.remakes.run(body, remade).await {
-            Some(shared) => (entry, shared.value.unwrap_or(page)),
-            None => (entry, page),
+            Some(shared) => shared.value.unwrap_or(page),
+            None => page,
         }
     }
 
@@ -108,7 +118,7 @@ impl Fetcher {
             target: key.format(),
             url,
             links: links.ok_or(PageError::Internal)?,
-            dates: self.dependencies.dates.of(key.page()).await,
+            dates: self.dates_of(key.page()).await,
         };
         let validators = Validators::of_text(meta.etag.as_deref(), meta.last_modified.as_deref());
         self.prepare_stored(job, validators, body.clone()).await
@@ -122,21 +132,32 @@ impl Fetcher {
         body: Bytes,
     ) -> Result<Arc<Page>, PageError> {
         let again = job.clone();
+        let address = job.page.clone();
         let whole = body.clone();
         let rewrite = move || Rewriting::whole(&job, &body, &validators);
         let rewritten = correlation::spawn_blocking(rewrite).await;
         let rewritten = rewritten.map_err(|_| PageError::Internal)??;
         let rewritten = self.with_file_hosts(rewritten, again, whole);
-        self.prepare(rewritten.await?).await
+        self.prepare(&address, rewritten.await?).await
     }
 
-    pub(super) async fn prepare(&self, rewritten: RewrittenPage) -> Result<Arc<Page>, PageError> {
-        if rewritten.collected.held_back > 0 {
-            tracing::info!(
-                files = rewritten.collected.held_back,
-                "files younger than min_age are left out of a page"
-            );
+    pub(super) async fn prepare(
+        &self,
+        address: &PageRef,
+        mut rewritten: RewrittenPage,
+    ) -> Result<Arc<Page>, PageError> {
+        for (reason, files) in &rewritten.collected.refused {
+            tracing::info!(page = %address.path(), files, reason, "files are left out of a page by policy (min_age, undated)");
+            self.dependencies.policy_counts.leave_out(reason, *files);
         }
+        let collected = &mut rewritten.collected;
+        let news = PageNews {
+            dated: std::mem::take(&mut collected.newly_dated),
+            seen: std::mem::take(&mut collected.newly_seen),
+        };
+        let written = collected.written.take();
+        let dates = &self.dependencies.dates;
+        dates.keep_by_file(address, written.as_ref(), news).await;
         let metadata_index = Arc::clone(&self.dependencies.metadata_index);
         let prefetch = self.dependencies.prefetch;
         let prepare = move || Page::prepare(rewritten, &metadata_index, prefetch, clock::now());

@@ -2,32 +2,33 @@
 //!
 //! A link to a configured base that is one of our routes becomes a root-relative link with the path
 //! exactly as upstream spelled it; every other link stays. Root-relative, so that no `Host` a
-//! client sends can ever be part of a page. From a mirror's page are left out: files younger than
-//! the mirror's `min_age`, whatever bears a private name, and everything if the project is
-//! quarantined (PEP 792: such an index "MUST NOT offer" files). On a page that was carried here the
-//! links are routes already, and the same is left out of them. Offline everything is left out that
-//! is not held. A link through larder must be one that is found again by its path alone
+//! client sends can ever be part of a page. From every page are left out files that a policy
+//! refuses ([`crate::registry::policy`]), from a mirror's page whatever bears a private name, and
+//! everything if the project is quarantined (PEP 792: such an index "MUST NOT offer" files). On a
+//! page that was carried here the links are routes already, and the same is left out of them.
+//! Offline everything is left out that is not held. A link through larder must be one that is found again by its path alone
 //! ([`crate::index::Pages::locate`]); where that is not so, it stays as it is and the log says why.
 //! Must not know formats.
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use url::Url;
 
-use crate::index::rewrite::likely_wheels::LikelyWheel;
-use crate::index::rewrite::min_age::{HeldBack, held_back};
-use crate::index::rewrite::mirror_files::{MirrorFile, Noted};
+use super::collected::Collected;
+use super::likely_wheels::LikelyWheel;
+use super::mirror_files::MirrorFile;
+use crate::registry::policy::{JudgedFile, Policies};
 use crate::registry::{
     Bases, FileRef, Filename, LinkTarget, MirrorBase, MirrorPath, PageRef, PrivateNames, Route,
     Scope, Stranger, recognise_portable,
 };
 use crate::simple::{
-    CoreMetadata, Decision, Entry, ProjectName, Replacement, SkippedEntries, project_candidates,
+    CoreMetadata, Decision, Entry, FileFacts, ProjectName, Replacement, SkippedEntries,
+    project_candidates,
 };
-use crate::store::{Holdings, WheelMark};
+use crate::store::{DatedFile, Holdings, PageDates, SeenFile, WheelMark};
 use crate::values::clock;
 
 /// Things that were warned about, each once; more are not logged.
@@ -46,9 +47,6 @@ const OTHER_QUERY: Stranger =
 /// There is nothing to check it by, and no operator said that its host is to be trusted.
 const UNHASHED: Stranger = Stranger::Unfit("no sha256, at a host that no configuration names");
 
-/// File hosts that one page may bring up.
-const NEW_HOSTS_MAX: usize = 8;
-
 /// Files that are noted of a page too large to keep; some 100 bytes each.
 const PASSING_MAX: usize = 65_536;
 
@@ -57,6 +55,7 @@ const PASSING_MAX: usize = 65_536;
 pub struct LinkPolicy {
     rules: LinkRules,
     private: Arc<PrivateNames>,
+    policies: Arc<Policies>,
     path_prefix: Arc<str>,
     /// Offline: only what is in here is listed.
     held: Option<Holdings>,
@@ -81,7 +80,13 @@ pub enum LinkRules {
 #[derive(Clone)]
 pub struct MirrorRules {
     pub base: Arc<MirrorBase>,
-    pub min_age: Duration,
+}
+
+/// An entry, and what is known of it otherwise.
+struct Listed<'a> {
+    page: &'a PageRef,
+    entry: &'a Entry<'a>,
+    dates: &'a PageDates,
 }
 
 impl MirrorRules {
@@ -118,52 +123,17 @@ impl MirrorRules {
     }
 }
 
-/// The files of one page, as they were met.
-#[derive(Debug, Default)]
-pub struct Collected {
-    /// The page passes by and is not kept: only what it says of a mirror's paths is.
-    pub passing: bool,
-    /// Those whose digest is known, under the addresses they are listed by.
-    pub files: Vec<FileRef>,
-    /// Those of GitLab's whose upload date is not known.
-    pub undated: Vec<FileRef>,
-    pub mirrored: Noted,
-    /// The wheels that metadata may be added to, in the order of the marks.
-    pub marked: Vec<WheelMark>,
-    /// The same wheels, as they are listed.
-    pub wheels: Vec<LikelyWheel>,
-    pub held_back: usize,
-    /// When the first of those that are held back will be old enough.
-    pub held_back_until: Option<SystemTime>,
-    /// Hosts of files with a sha256 that were not judged yet.
-    pub new_hosts: Vec<Url>,
-    /// Files whose links lead past larder.
-    pub past: usize,
-}
-
-impl Collected {
-    fn note_new_host(&mut self, link: &Url) {
-        let is_known = |host: &Url| host.origin() == link.origin();
-        if self.new_hosts.len() < NEW_HOSTS_MAX && !self.new_hosts.iter().any(is_known) {
-            let origin = Url::parse(&link.origin().ascii_serialization());
-            self.new_hosts.extend(origin);
-        }
-    }
-
-    fn hold_back(&mut self, why: HeldBack) {
-        self.held_back += 1;
-        if let HeldBack::Until(until) = why {
-            let first = self.held_back_until.map_or(until, |known| known.min(until));
-            self.held_back_until = Some(first);
-        }
-    }
-}
-
 impl LinkPolicy {
-    pub fn new(rules: LinkRules, private: Arc<PrivateNames>, path_prefix: &str) -> Self {
+    pub fn new(
+        rules: LinkRules,
+        private: Arc<PrivateNames>,
+        policies: Arc<Policies>,
+        path_prefix: &str,
+    ) -> Self {
         Self {
             rules,
             private,
+            policies,
             path_prefix: path_prefix.trim_end_matches('/').into(),
             held: None,
             warned: Arc::default(),
@@ -202,18 +172,31 @@ impl LinkPolicy {
         }
     }
 
-    /// Decides about one entry, and notes what it is in `collected`.
-    pub fn decide(&self, page: &PageRef, entry: &Entry<'_>, collected: &mut Collected) -> Decision {
+    /// What the policies are at: what was judged before it moved has to be judged again.
+    pub fn generation(&self) -> u64 {
+        self.policies.generation()
+    }
+
+    /// Decides about one entry, of which `dates` may know more than the page, and notes what it is
+    /// in `collected`.
+    pub fn decide(
+        &self,
+        page: &PageRef,
+        entry: &Entry<'_>,
+        dates: &PageDates,
+        collected: &mut Collected,
+    ) -> Decision {
+        let listed = &Listed { page, entry, dates };
         let decision = match &self.rules {
             LinkRules::GitLab { bases, mirrors } => {
-                self.on_gitlab(page, bases, mirrors, entry, collected)
+                self.on_gitlab(listed, bases, mirrors, collected)
             }
             LinkRules::Mirror(rules) if page.name.is_some() => {
-                self.on_mirror(page, rules, entry, collected)
+                self.on_mirror(listed, rules, collected)
             }
             LinkRules::Mirror(rules) => self.on_mirror_index(&rules.base, entry),
             LinkRules::Portable(mirrors) if page.name.is_some() => {
-                self.on_portable(page, mirrors, entry, collected)
+                self.on_portable(listed, mirrors, collected)
             }
             LinkRules::Portable(_) => self.on_portable_index(&page.scope, entry),
         };
@@ -226,49 +209,104 @@ impl LinkPolicy {
 
     fn on_gitlab(
         &self,
-        page: &PageRef,
+        listed: &Listed<'_>,
         bases: &Bases,
         mirrors: &[MirrorRules],
-        entry: &Entry<'_>,
         collected: &mut Collected,
     ) -> Decision {
+        let Listed { page, entry, .. } = *listed;
         match bases.recognise(entry.url) {
-            LinkTarget::Ours { route, path } => {
-                let file = match route {
-                    Route::File(file) => Some(file),
-                    _ => None,
-                };
-                self.lead(&path, file, entry, collected)
-            }
+            LinkTarget::Ours {
+                route: Route::File(file),
+                path,
+            } => self.on_gitlabs_file(listed, file, &path, collected),
+            LinkTarget::Ours { path, .. } => self.lead(&path, None, entry, collected),
             LinkTarget::UnknownBase { base } => {
                 let key = "gitlab.external_urls, if it is this GitLab's external URL";
                 self.warn_unknown(&base, key);
                 collected.past += 1;
-                Decision::Keep
+                self.past_larder(listed, collected)
             }
             LinkTarget::Foreign => {
                 for mirror in mirrors {
                     if mirror.recognise_configured(entry.url).is_some() {
-                        return self.on_mirror(page, mirror, entry, collected);
+                        return self.on_mirror(listed, mirror, collected);
                     }
                 }
                 if page.name.is_some() && entry.url.has_host() {
                     collected.past += 1;
                 }
-                Decision::Keep
+                self.past_larder(listed, collected)
             }
         }
     }
 
-    fn on_mirror(
+    fn on_gitlabs_file(
         &self,
-        page: &PageRef,
-        rules: &MirrorRules,
-        entry: &Entry<'_>,
+        listed: &Listed<'_>,
+        file: FileRef,
+        path: &str,
         collected: &mut Collected,
     ) -> Decision {
+        let judged = self.judged(
+            listed,
+            &listed.page.scope,
+            file.filename.as_str(),
+            collected,
+        );
+        if judged.uploaded.is_none() && !collected.passing {
+            collected.undated.push(file.clone());
+        }
+        if collected.written.is_none() {
+            collected.written = Some(file.scope.clone());
+        }
+        if let Some(told) = listed.entry.upload_time
+            && self.policies.judge_any(&file.scope)
+            && listed
+                .dates
+                .find(file.digest, file.filename.as_str())
+                .is_none()
+        {
+            collected.newly_dated.push(DatedFile {
+                digest: file.digest,
+                filename: file.filename.as_str().to_owned(),
+                facts: FileFacts {
+                    size: listed.entry.size,
+                    upload_time: Some(told),
+                },
+            });
+        }
+        if self.is_refused(&judged, collected) {
+            if !collected.passing {
+                collected.hidden.push(file);
+            }
+            return Decision::Drop;
+        }
+        self.lead(path, Some(file), listed.entry, collected)
+    }
+
+    /// A link of GitLab's that stays as it is: what it leads to comes from elsewhere.
+    fn past_larder(&self, listed: &Listed<'_>, collected: &mut Collected) -> Decision {
+        if listed.page.name.is_none() {
+            return Decision::Keep;
+        }
+        let name = &listed.entry.name;
+        let judged = self.judged(listed, &listed.page.scope, name, collected);
+        if self.is_refused(&judged, collected) {
+            return Decision::Drop;
+        }
+        Decision::Keep
+    }
+
+    fn on_mirror(
+        &self,
+        listed: &Listed<'_>,
+        rules: &MirrorRules,
+        collected: &mut Collected,
+    ) -> Decision {
+        let Listed { page, entry, .. } = *listed;
         let path = rules.judge(page, entry);
-        match self.mirrored(path, Some(rules), entry, collected) {
+        match self.mirrored(listed, path, Some(rules), collected) {
             Ok(decision) => decision,
             Err(why) => {
                 // The index itself or another page of it, which a whole address would give away,
@@ -294,26 +332,30 @@ impl LinkPolicy {
     /// About a file of a mirror's; why there is nothing to decide, if it has no address here.
     fn mirrored(
         &self,
+        listed: &Listed<'_>,
         mut path: Result<MirrorPath, Stranger>,
         rules: Option<&MirrorRules>,
-        entry: &Entry<'_>,
         collected: &mut Collected,
     ) -> Result<Decision, Stranger> {
+        let entry = listed.entry;
         if self.bears_private_name(entry) {
             return Ok(Decision::Drop);
         }
+        let judged = match (&path, rules) {
+            (Ok(path), _) => {
+                let name = path.filename().as_str();
+                self.judged(listed, path.scope(), name, collected)
+            }
+            (Err(_), Some(rules)) => {
+                self.judged(listed, rules.base.scope(), &entry.name, collected)
+            }
+            (Err(why), None) => return Err(*why),
+        };
+        let first_seen = judged.first_seen;
+        let is_refused = self.is_refused(&judged, collected);
         if let Ok(known) = &path {
-            // Metadata of a host that no operator named has to have a digest, as a file there: it is
-            // made of the wheel otherwise.
-            let metadata = match (entry.core_metadata, rules) {
-                (Some(CoreMetadata::Present), Some(rules))
-                    if !rules.base.is_named_by_operator(known) =>
-                {
-                    None
-                }
-                (offered, _) => offered,
-            };
-            let file = MirrorFile::new(known, entry.sha256, metadata, entry.upload_time);
+            let mut file = mirror_file(known, entry, rules);
+            file.first_seen = first_seen;
             let max = if collected.passing {
                 PASSING_MAX
             } else {
@@ -323,12 +365,7 @@ impl LinkPolicy {
                 path = Err(OTHER_QUERY);
             }
         }
-        let min_age = match rules {
-            Some(rules) => rules.min_age,
-            None => Duration::ZERO,
-        };
-        if let Some(why) = held_back(entry.upload_time, min_age, clock::wall()) {
-            collected.hold_back(why);
+        if is_refused {
             return Ok(Decision::Drop);
         }
         let path = path?;
@@ -341,24 +378,69 @@ impl LinkPolicy {
         Ok(self.lead(&path.to_string(), file, entry, collected))
     }
 
+    /// What policies judge an entry by. One without a date is noted as seen if it was not before,
+    /// where that counts.
+    fn judged<'a>(
+        &self,
+        listed: &Listed<'a>,
+        source: &'a Scope,
+        filename: &'a str,
+        collected: &mut Collected,
+    ) -> JudgedFile<'a> {
+        let Listed { page, entry, dates } = *listed;
+        let mut uploaded = entry.upload_time;
+        let mut first_seen = None;
+        if uploaded.is_none()
+            && let Some(digest) = entry.sha256
+        {
+            let known = dates.find(digest, &entry.name);
+            uploaded = known.and_then(|facts| facts.upload_time);
+            if uploaded.is_none() && self.policies.counts_first_seen(source) {
+                first_seen = dates.first_seen(digest, &entry.name);
+                if first_seen.is_none() {
+                    let seen = SeenFile {
+                        digest,
+                        filename: entry.name.clone().into_owned(),
+                        first_seen: clock::wall(),
+                    };
+                    first_seen = Some(seen.first_seen);
+                    collected.newly_seen.push(seen);
+                }
+            }
+        }
+        JudgedFile {
+            source,
+            project: page.name.as_ref(),
+            filename,
+            uploaded,
+            first_seen,
+        }
+    }
+
+    fn is_refused(&self, judged: &JudgedFile<'_>, collected: &mut Collected) -> bool {
+        let verdict = self.policies.judge(judged, clock::wall());
+        collected.leave_out(&verdict)
+    }
+
     /// A link that is one of our routes already.
     fn on_portable(
         &self,
-        page: &PageRef,
+        listed: &Listed<'_>,
         mirrors: &[MirrorRules],
-        entry: &Entry<'_>,
         collected: &mut Collected,
     ) -> Decision {
-        match recognise_portable(entry.url) {
+        let page = listed.page;
+        let link = listed.entry.url;
+        match recognise_portable(link) {
             Some(Route::File(file)) if !page.scope.is_mirror() => {
-                self.lead(entry.url.path(), Some(file), entry, collected)
+                self.on_gitlabs_file(listed, file, link.path(), collected)
             }
             Some(Route::Mirrored(path))
                 if !page.scope.is_mirror() || *path.scope() == page.scope =>
             {
                 let is_its = |mirror: &&MirrorRules| mirror.base.scope() == path.scope();
                 let rules = mirrors.iter().find(is_its);
-                let decided = self.mirrored(Ok(path), rules, entry, collected);
+                let decided = self.mirrored(listed, Ok(path), rules, collected);
                 decided.unwrap_or(Decision::Drop)
             }
             _ => Decision::Drop,
@@ -505,4 +587,17 @@ impl LinkPolicy {
 fn is_found_by_name(page: &PageRef, path: &MirrorPath) -> bool {
     let is_its = |name: &ProjectName| project_candidates(path.filename().as_str()).contains(name);
     page.name.as_ref().is_none_or(is_its)
+}
+
+/// What a page says of a file of a mirror's.
+fn mirror_file(path: &MirrorPath, entry: &Entry<'_>, rules: Option<&MirrorRules>) -> MirrorFile {
+    // Metadata of a host that no operator named has to have a digest, as a file there: it is
+    // made of the wheel otherwise.
+    let metadata = match (entry.core_metadata, rules) {
+        (Some(CoreMetadata::Present), Some(rules)) if !rules.base.is_named_by_operator(path) => {
+            None
+        }
+        (offered, _) => offered,
+    };
+    MirrorFile::new(path, entry.sha256, metadata, entry.upload_time)
 }

@@ -9,11 +9,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use crate::index::rewrite::min_age::{HeldBack, held_back};
 use crate::registry::MirrorPath;
-use crate::simple::CoreMetadata;
+use crate::registry::policy::JudgedFile;
+use crate::simple::{CoreMetadata, ProjectName};
 use crate::values::digest::{Digest, Hasher};
 use crate::values::secret::Secret;
 
@@ -27,7 +27,9 @@ pub struct MirrorFile {
     pub sha256: Option<Digest>,
     /// Upstream's own PEP 658 metadata.
     pub metadata: Option<CoreMetadata>,
-    uploaded: Option<SystemTime>,
+    pub uploaded: Option<SystemTime>,
+    /// When a page of larder's first listed it, where that counts.
+    pub first_seen: Option<SystemTime>,
 }
 
 type PathMark = [u8; 16];
@@ -48,6 +50,7 @@ impl MirrorFile {
             sha256,
             metadata,
             uploaded,
+            first_seen: None,
         }
     }
 
@@ -69,8 +72,19 @@ impl MirrorFile {
         query(self) == query(other) || (self.sha256.is_some() && self.sha256 == other.sha256)
     }
 
-    pub fn held_back(&self, min_age: Duration, now: SystemTime) -> Option<HeldBack> {
-        held_back(self.uploaded, min_age, now)
+    /// What policies judge it by, on the page of this project.
+    pub fn judged<'a>(
+        &self,
+        path: &'a MirrorPath,
+        project: Option<&'a ProjectName>,
+    ) -> JudgedFile<'a> {
+        JudgedFile {
+            source: path.scope(),
+            project,
+            filename: path.filename().as_str(),
+            uploaded: self.uploaded,
+            first_seen: self.first_seen,
+        }
     }
 }
 

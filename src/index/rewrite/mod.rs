@@ -3,9 +3,9 @@
 //! Owns the driving of the rewriter, and what is collected on the way. Must not know where the
 //! bytes come from or go.
 
+pub mod collected;
 pub mod likely_wheels;
 pub mod link_policy;
-pub mod min_age;
 pub mod mirror_files;
 
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use url::Url;
 
-use self::link_policy::{Collected, LinkPolicy};
+use self::collected::Collected;
+use self::link_policy::LinkPolicy;
 use self::mirror_files::MirrorFiles;
 use super::cache::page::RewrittenPage;
 use super::error::PageError;
@@ -74,7 +75,10 @@ impl Rewriting {
     }
 
     fn begin(job: RewriteJob, offered: bool) -> Self {
-        let collected = Arc::<Mutex<Collected>>::default();
+        let collected = Arc::new(Mutex::new(Collected {
+            generation: job.links.generation(),
+            ..Collected::default()
+        }));
         let seen = Arc::clone(&collected);
         let page = job.page.clone();
         let links = job.links.clone();
@@ -87,13 +91,8 @@ impl Rewriting {
             if !offered {
                 return Decision::Drop;
             }
-            let mut seen = seen.lock();
-            let listed = seen.files.len();
-            let decision = links.decide(&page, entry, &mut seen);
-            if page.scope.is_mirror() {
-                return decision;
-            }
-            dated(decision, entry, &dates, &mut seen, listed)
+            let decision = links.decide(&page, entry, &dates, &mut seen.lock());
+            dated(decision, entry, &dates)
         };
         Self {
             target: job.target,
@@ -124,6 +123,8 @@ impl Rewriting {
             mirrored: std::mem::take(&mut collected.mirrored),
             new_hosts: std::mem::take(&mut collected.new_hosts),
             past: collected.past,
+            refused: std::mem::take(&mut collected.refused),
+            newly_seen: std::mem::take(&mut collected.newly_seen),
             ..Collected::default()
         };
     }
@@ -185,15 +186,8 @@ impl Rewriting {
     }
 }
 
-/// The decision with what is known of a file of GitLab's, which is noted if it has no date from
-/// either. `listed` is how many files there were before it.
-fn dated(
-    decision: Decision,
-    entry: &Entry<'_>,
-    dates: &PageDates,
-    collected: &mut Collected,
-    listed: usize,
-) -> Decision {
+/// The decision with what is known of a file besides.
+fn dated(decision: Decision, entry: &Entry<'_>, dates: &PageDates) -> Decision {
     let Decision::Replace(mut new) = decision else {
         return decision;
     };
@@ -201,13 +195,6 @@ fn dated(
         && let Some(facts) = dates.find(digest, &entry.name)
     {
         new.facts = facts;
-    }
-    if let Some(file) = collected.files.get(listed)
-        && !file.scope.is_mirror()
-        && entry.upload_time.is_none()
-        && new.facts.upload_time.is_none()
-    {
-        collected.undated.push(file.clone());
     }
     Decision::Replace(new)
 }

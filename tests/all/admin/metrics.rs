@@ -106,6 +106,7 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "tls",
             ],
         ),
+        ("policy", vec!["min_age", "undated"]),
         ("certificate", vec!["server"]),
         ("version", vec![env!("CARGO_PKG_VERSION")]),
     ])

@@ -12,6 +12,7 @@ use larder::index::{
     DatesDependencies, IndexConfig, PageDependencies, PageReply, PageRequest, PageSources, Pages,
     UploadDates,
 };
+use larder::registry::policy::Policies;
 use larder::registry::{Base, Bases, FileRef, PORTABLE_BASE, PrivateNames, Route};
 use larder::simple::Format;
 use larder::store::{CatalogEntry, Checked, PageMeta, Store};
@@ -555,6 +556,7 @@ fn a_page_follows_the_store() {
         store: Arc::clone(&store.dates),
         token: None,
         asks: false,
+        by_file: false,
         counts: Arc::default(),
     };
     let dependencies = PageDependencies {
@@ -566,12 +568,13 @@ fn a_page_follows_the_store() {
         prefetch: 0,
         changes: Arc::default(),
         dates: UploadDates::new(&IndexConfig::default(), dates),
+        policy_counts: Arc::default(),
         held: Some(store.holdings()),
     };
     let private = PrivateNames::parse(&[]).expect("none");
     let pages = Pages::new(
         IndexConfig::default(),
-        PageSources::new(bases, [], private, ""),
+        PageSources::new(bases, [], private, Policies::default(), ""),
         dependencies,
     );
     let lists = |address: &str| -> Vec<String> {

@@ -1,0 +1,145 @@
+//! What the status page tells of upload dates and of the policies that use them.
+//!
+//! Pure. Packages have no names here: an exception may be about a private one. Must not know HTML.
+
+use serde::Serialize;
+
+use super::words::{counted, grouped, time};
+use crate::index::DatesReading;
+use crate::registry::policy::PolicyReading;
+
+/// What is known of the files of GitLab's pages beside them.
+#[derive(Debug, Serialize)]
+pub(super) struct UploadDatesReport {
+    /// Files whose date GitLab told since the start.
+    pub told: u64,
+    /// Files of which it told none.
+    pub untold: u64,
+    /// Pages that wait for their files' dates.
+    pub queue: u64,
+    pub sentence: String,
+}
+
+impl UploadDatesReport {
+    pub(super) fn of(read: DatesReading) -> Self {
+        let mut sentence = format!(
+            "GitLab told {} since the start",
+            counted(read.told, "upload date", "upload dates")
+        );
+        if read.untold > 0 {
+            sentence += &format!(", and none of {}", counted(read.untold, "file", "files"));
+        }
+        if read.queue > 0 {
+            sentence += &format!(
+                "; {} for theirs",
+                counted(read.queue, "page waits", "pages wait")
+            );
+        }
+        Self {
+            told: read.told,
+            untold: read.untold,
+            queue: read.queue,
+            sentence,
+        }
+    }
+}
+
+/// What files are judged by.
+#[derive(Debug, Serialize)]
+pub(super) struct PoliciesReport {
+    pub min_age: Vec<MinAgeReport>,
+    pub exceptions: ExceptionsReport,
+    /// Since the start, by policy.
+    pub kept_back: Vec<KeptBackReport>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct MinAgeReport {
+    /// `gitlab`, or a mirror's name.
+    pub source: String,
+    pub min_age_seconds: u64,
+    /// What becomes of files without a date.
+    pub undated: &'static str,
+    pub sentence: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ExceptionsReport {
+    pub in_force: usize,
+    /// Those that are over and void, by their place in the configuration, from 1.
+    pub over: Vec<usize>,
+    pub sentence: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct KeptBackReport {
+    /// The policy's word, as in the metrics.
+    pub policy: &'static str,
+    /// Requests for files.
+    pub refused: u64,
+    /// Files, each time a page was made without them.
+    pub left_out: u64,
+    pub sentence: String,
+}
+
+impl PoliciesReport {
+    pub(super) fn of(read: &PolicyReading) -> Self {
+        let mut min_age = Vec::new();
+        for age in &read.ages {
+            let source = &age.source;
+            let span = time(age.min_age);
+            let undated = age.undated;
+            min_age.push(MinAgeReport {
+                sentence: format!(
+                    "Files of {source} are given once they are {span} old; without a date: {undated}"
+                ),
+                source: source.clone(),
+                min_age_seconds: age.min_age.as_secs(),
+                undated,
+            });
+        }
+        let mut kept_back = Vec::new();
+        for ((policy, refused), (_, left_out)) in read.refused.iter().zip(&read.left_out) {
+            if refused + left_out == 0 {
+                continue;
+            }
+            kept_back.push(KeptBackReport {
+                policy,
+                refused: *refused,
+                left_out: *left_out,
+                sentence: format!(
+                    "{policy}: {} refused, {} left out of pages",
+                    counted(*refused, "request", "requests"),
+                    counted(*left_out, "file", "files")
+                ),
+            });
+        }
+        Self {
+            min_age,
+            exceptions: ExceptionsReport::of(read),
+            kept_back,
+        }
+    }
+}
+
+impl ExceptionsReport {
+    fn of(read: &PolicyReading) -> Self {
+        let holding = counted(read.in_force as u64, "exception holds", "exceptions hold");
+        let mut sentence = holding;
+        if !read.over.is_empty() {
+            let mut numbers = Vec::new();
+            for number in &read.over {
+                numbers.push(grouped(*number as u64));
+            }
+            sentence += &format!(
+                "; over and void, by place in the configuration: {}",
+                numbers.join(", ")
+            );
+        }
+        Self {
+            in_force: read.in_force,
+            over: read.over.clone(),
+            sentence,
+        }
+    }
+}

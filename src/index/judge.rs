@@ -1,0 +1,126 @@
+//! Whether policies let a file of GitLab's be had, and the dates that they wait for.
+//!
+//! GitLab's addresses of files say nothing of a file's age: what is known of it is known by the page
+//! of its project. Must not settle the caller's right: a refusal is told to callers that may see the
+//! file.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::Pages;
+use super::cache::memory::CacheKey;
+use super::cache::page::Page;
+use super::request::{PageReply, PageRequest};
+use crate::access::Caller;
+use crate::registry::policy::{JudgedFile, PolicyRefusal};
+use crate::registry::{FileRef, PageRef};
+use crate::simple::{Format, ProjectName, project_candidates, usual_project};
+use crate::values::clock;
+
+/// What is known of a file's age.
+#[derive(Default)]
+struct FileAge {
+    project: Option<ProjectName>,
+    uploaded: Option<SystemTime>,
+    first_seen: Option<SystemTime>,
+}
+
+impl Pages {
+    /// Judges a file of GitLab's by what is known of it. Where its date is not known, its project's
+    /// page is asked for in the caller's name, which has GitLab asked for dates.
+    ///
+    /// # Errors
+    /// Why no caller may have it.
+    pub async fn judge(
+        &self,
+        caller: &Caller,
+        file: &FileRef,
+        now: Instant,
+    ) -> Result<(), PolicyRefusal> {
+        let policies = self.fetcher.sources.policies();
+        if !policies.judge_any(&file.scope) {
+            return Ok(());
+        }
+        let mut age = self.age_of(file).await;
+        if age.uploaded.is_none() && self.is_judged_by_dates(&file.scope) {
+            self.ask_for_age(caller, file, now).await;
+            age = self.age_of(file).await;
+        }
+        let judged = JudgedFile {
+            source: &file.scope,
+            project: age.project.as_ref(),
+            filename: file.filename.as_str(),
+            uploaded: age.uploaded,
+            first_seen: age.first_seen,
+        };
+        self.fetcher.judge(&judged)
+    }
+
+    /// What the disk and memory know.
+    async fn age_of(&self, file: &FileRef) -> FileAge {
+        for name in project_candidates(file.filename.as_str()) {
+            let page = PageRef {
+                scope: file.scope.clone(),
+                name: Some(name),
+            };
+            let dates = self.fetcher.dates_of(&page).await;
+            let facts = dates.find(file.digest, file.filename.as_str());
+            let uploaded = facts.and_then(|facts| facts.upload_time);
+            let first_seen = dates.first_seen(file.digest, file.filename.as_str());
+            if uploaded.is_some() || first_seen.is_some() {
+                return FileAge {
+                    project: page.name,
+                    uploaded,
+                    first_seen,
+                };
+            }
+        }
+        FileAge::default()
+    }
+
+    /// Has the page of a file's project looked at, which finds out about its files' dates. A caller
+    /// that may not see it learns nothing by that.
+    async fn ask_for_age(&self, caller: &Caller, file: &FileRef, now: Instant) {
+        let Some(name) = usual_project(file.filename.as_str()) else {
+            return;
+        };
+        let page = PageRef {
+            scope: file.scope.clone(),
+            name: Some(name),
+        };
+        let request = PageRequest {
+            caller: caller.clone(),
+            page: page.clone(),
+            format: Format::Json,
+            insists: false,
+        };
+        let shown = Box::pin(self.page(&request, now)).await;
+        // Of a page that is too large to keep, no list of its files is at hand.
+        if let Ok(PageReply::Stream(_)) = shown {
+            let dates = &self.fetcher.dependencies.dates;
+            dates.want(caller, &page, &Arc::from([file.clone()]));
+            dates.settled(&page).await;
+        }
+    }
+
+    /// Waits for the dates of a page's files, for as long as that may take, and has the page made
+    /// again with what is known then.
+    pub(super) async fn await_dates(&self, request: &PageRequest, page: &mut Arc<Page>) {
+        let fetcher = &self.fetcher;
+        fetcher.dependencies.dates.settled(&request.page).await;
+        let key = CacheKey::new(request.page.clone(), request.format, &request.caller);
+        if !fetcher.is_due_again(&key, page) {
+            return;
+        }
+        if let Some((entry, known)) = fetcher.memory.entry(&key) {
+            *page = fetcher.up_to_date(&key, entry.body, known).await;
+        }
+        if !fetcher.is_due_again(&key, page) {
+            return;
+        }
+        // Its body is not on the disk, or not yet.
+        if let Ok(PageReply::Page { page: again, .. }) = self.own(request, clock::now()).await {
+            *page = again;
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! `[[exceptions]]`: versions that may be had although a policy would refuse them, for a while.
+//!
+//! Pure. Owns the table and what it holds for. An exception ends by itself, so that none is
+//! forgotten: one that is over is void, and is named where an operator looks. Must not know which
+//! policy would refuse.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime};
+
+use pep440_rs::{Version, VersionSpecifiers};
+use serde::{Deserialize, Serialize};
+
+use crate::simple::{ProjectName, file_version};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// As it is written. What is not written is empty, and a fault of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExceptionConfig {
+    /// A project's name.
+    pub package: String,
+    /// PEP 440 specifiers, such as `==2.6.1`.
+    pub version: String,
+    /// The last day on which it holds, or a time by RFC 3339.
+    pub until: String,
+    /// For those who read it later.
+    pub reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExceptionError {
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    #[error("package = \"{0}\" is no name of a project")]
+    Package(String),
+    #[error(
+        "version = \"{0}\" is no PEP 440 version specifier: write \"==2.6.1\", or \">=2.6,<2.7\""
+    )]
+    Version(String),
+    #[error(
+        "until = \"{0}\" is neither a day such as \"2027-01-31\" nor a time such as \"2027-01-31T12:00:00Z\""
+    )]
+    Until(String),
+}
+
+/// Versions of a project that may be had until then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyException {
+    /// As it was written, for messages.
+    pub written: ExceptionConfig,
+    package: ProjectName,
+    versions: VersionSpecifiers,
+    end: SystemTime,
+}
+
+impl PolicyException {
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(written: &ExceptionConfig) -> Result<Self, ExceptionError> {
+        for (key, value) in [
+            ("package", &written.package),
+            ("version", &written.version),
+            ("until", &written.until),
+            ("reason", &written.reason),
+        ] {
+            if value.trim().is_empty() {
+                return Err(ExceptionError::Missing(key));
+            }
+        }
+        let package = ProjectName::parse(&written.package)
+            .map_err(|_| ExceptionError::Package(written.package.clone()))?;
+        let versions = VersionSpecifiers::from_str(&written.version)
+            .map_err(|_| ExceptionError::Version(written.version.clone()))?;
+        let end =
+            end(&written.until).ok_or_else(|| ExceptionError::Until(written.until.clone()))?;
+        Ok(Self {
+            written: written.clone(),
+            package,
+            versions,
+            end,
+        })
+    }
+
+    /// From then on it is void.
+    pub fn end(&self) -> SystemTime {
+        self.end
+    }
+
+    pub fn is_over(&self, now: SystemTime) -> bool {
+        self.end <= now
+    }
+
+    /// Whether it is about this file of this project, whenever. A file whose version cannot be read
+    /// is none.
+    pub fn holds_for(&self, project: &ProjectName, filename: &str) -> bool {
+        if *project != self.package {
+            return false;
+        }
+        let Some(version) = file_version(filename, project) else {
+            return false;
+        };
+        match Version::from_str(version) {
+            Ok(version) => self.versions.contains(&version),
+            Err(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for PolicyException {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ExceptionConfig {
+            package,
+            version,
+            until,
+            reason,
+        } = &self.written;
+        write!(f, "{package} {version} until {until} ({reason})")
+    }
+}
+
+/// The end of the day, or the time.
+fn end(text: &str) -> Option<SystemTime> {
+    let text = text.trim();
+    if let Ok(time) = humantime::parse_rfc3339(text) {
+        return Some(time);
+    }
+    let midnight = humantime::parse_rfc3339(&format!("{text}T00:00:00Z")).ok()?;
+    midnight.checked_add(DAY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(version: &str, until: &str) -> ExceptionConfig {
+        ExceptionConfig {
+            package: "Some_Lib".to_owned(),
+            version: version.to_owned(),
+            until: until.to_owned(),
+            reason: "a fix that cannot wait".to_owned(),
+        }
+    }
+
+    #[test]
+    fn it_is_about_versions_of_one_project() -> Result<(), Box<dyn std::error::Error>> {
+        let exception = PolicyException::parse(&written("==2.6.1", "2027-01-31"))?;
+        let project = ProjectName::parse("some-lib")?;
+        for (filename, holds) in [
+            ("some_lib-2.6.1-py3-none-any.whl", true),
+            ("some-lib-2.6.1.tar.gz", true),
+            ("Some.Lib-2.6.1.zip", true),
+            ("some_lib-2.6.1.post1-py3-none-any.whl", false),
+            ("some_lib-2.6.2-py3-none-any.whl", false),
+            ("some_lib-v2.tar.gz", false),
+            ("some_lib.tar.gz", false),
+            ("other-2.6.1.tar.gz", false),
+        ] {
+            assert_eq!(exception.holds_for(&project, filename), holds, "{filename}");
+        }
+        let other = ProjectName::parse("other")?;
+        assert!(!exception.holds_for(&other, "other-2.6.1.tar.gz"));
+        let range = PolicyException::parse(&written(">=2.6,<2.7", "2027-01-31"))?;
+        assert!(range.holds_for(&project, "some_lib-2.6.9.tar.gz"));
+        assert!(!range.holds_for(&project, "some_lib-2.7.0.tar.gz"));
+        Ok(())
+    }
+
+    #[test]
+    fn it_holds_through_its_last_day() -> Result<(), Box<dyn std::error::Error>> {
+        for (until, end) in [
+            ("2027-01-31", "2027-02-01T00:00:00Z"),
+            ("2027-01-31T12:00:00Z", "2027-01-31T12:00:00Z"),
+        ] {
+            let exception = PolicyException::parse(&written("==1", until))?;
+            let end = humantime::parse_rfc3339(end)?;
+            assert_eq!(exception.end(), end);
+            assert!(exception.is_over(end) && !exception.is_over(end - Duration::from_secs(1)));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_bad_one_says_what_is_wrong() {
+        let mut nameless = written("==1", "2027-01-31");
+        nameless.package = "no name!".to_owned();
+        let mut reasonless = written("==1", "2027-01-31");
+        reasonless.reason.clear();
+        for (bad, words) in [
+            (nameless, "no name of a project"),
+            (reasonless, "reason is missing"),
+            (written("", "2027-01-31"), "version is missing"),
+            (written("2.6.1", "2027-01-31"), "write \"==2.6.1\""),
+            (written("latest", "2027-01-31"), "no PEP 440"),
+            (written("==1", "soon"), "neither a day"),
+            (written("==1", "2027-02-31"), "neither a day"),
+            (written("==1", "31.1.2027"), "neither a day"),
+        ] {
+            let why = PolicyException::parse(&bad).err();
+            let why = why.map(|why| why.to_string()).unwrap_or_default();
+            assert!(why.contains(words), "{bad:?}: {why}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Whether a file may be had, whoever asks and by whatever path: the one decision of all policies.
+//!
+//! Pure. What a page lists, and what a file's own address yields, are judged by the same
+//! [`Policies::judge`] of the same facts, so that what is refused is refused on every path: on pages
+//! of either format (`index/rewrite/link_policy.rs`), below a mirror (`index/locate.rs`), at GitLab's
+//! addresses of files and their metadata (`Pages::judge`, which the walk asks before the file room),
+//! and in `larder explain`. `warm`, exports and imports come by these paths.
+//!
+//! A page is made once and shown many times, so that a verdict says when it ends
+//! ([`PolicyVerdict::ends`]); a page is made again then, of what is stored. What may change at any
+//! time moves [`Policies::generation`], which every page notes when it is made.
+//!
+//! To add a policy:
+//!
+//! 1. What it needs to know of a file becomes a field of [`JudgedFile`], filled where these are
+//!    made; what the operator says becomes a field of [`Policies`], filled in `app/settings.rs`; where
+//!    it matters for a source at all, [`Policies::judge_any`] says so.
+//! 2. Its judgement is a pure file beside `age.rs`, called in [`Policies::judge`]: the gravest
+//!    first. What an exception may overrule comes before [`Policies::exception`], the rest after it.
+//! 3. Its refusal is a variant of [`PolicyReason`], with its label and its sentence.
+//!
+//! Statuses, logs, metrics and the status page follow from the reason. Must not know pages, callers,
+//! or the clock.
+
+mod age;
+mod counts;
+mod exception;
+mod reading;
+mod reason;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+pub use self::age::{AgeRule, AgeSince, Undated};
+pub use self::counts::PolicyCounts;
+pub use self::exception::{ExceptionConfig, ExceptionError, PolicyException};
+pub use self::reading::{AgeReading, PolicyReading};
+pub use self::reason::{PolicyReason, PolicyRefusal};
+use super::Scope;
+use crate::simple::{ProjectName, usual_project};
+
+/// The facts of a file that policies judge it by.
+#[derive(Clone, Copy, Debug)]
+pub struct JudgedFile<'a> {
+    /// Whose page lists it; a mirror's file is its mirror's, whichever page lists it.
+    pub source: &'a Scope,
+    /// Of the page that lists it; nothing where the file's own name has to tell.
+    pub project: Option<&'a ProjectName>,
+    pub filename: &'a str,
+    /// By the word of its source.
+    pub uploaded: Option<SystemTime>,
+    /// When a page of larder's first listed it; noted where the source's `undated` asks for it.
+    pub first_seen: Option<SystemTime>,
+}
+
+/// What becomes of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyVerdict {
+    Allowed,
+    /// A policy would refuse it, but for this.
+    Excepted(Arc<PolicyException>),
+    /// Left out of pages, and refused at its own address.
+    Refused(PolicyReason),
+}
+
+impl PolicyVerdict {
+    /// When the file may be judged otherwise, if nothing else changes.
+    pub fn ends(&self) -> Option<SystemTime> {
+        match self {
+            Self::Allowed => None,
+            Self::Excepted(exception) => Some(exception.end()),
+            Self::Refused(reason) => reason.ends(),
+        }
+    }
+
+    /// As an error for the one who asked.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn check(self, now: SystemTime) -> Result<(), PolicyRefusal> {
+        match self {
+            Self::Allowed | Self::Excepted(_) => Ok(()),
+            Self::Refused(reason) => Err(PolicyRefusal { reason, now }),
+        }
+    }
+}
+
+/// Every policy of a configuration.
+#[derive(Debug, Default)]
+pub struct Policies {
+    /// Of GitLab's own files.
+    pub gitlab: AgeRule,
+    pub mirrors: HashMap<Scope, AgeRule>,
+    pub exceptions: Vec<Arc<PolicyException>>,
+}
+
+impl Policies {
+    /// How old a file of this source must be; nothing if its age does not matter.
+    pub fn age(&self, source: &Scope) -> Option<&AgeRule> {
+        let rule = if source.is_mirror() {
+            self.mirrors.get(source)?
+        } else {
+            &self.gitlab
+        };
+        if rule.is_set() { Some(rule) } else { None }
+    }
+
+    /// Whether files without a date of this source are as old as they were first seen.
+    pub fn counts_first_seen(&self, source: &Scope) -> bool {
+        match self.age(source) {
+            Some(rule) => rule.counts_first_seen(),
+            None => false,
+        }
+    }
+
+    /// Whether any file of this source can be refused, so that its facts have to be found.
+    pub fn judge_any(&self, source: &Scope) -> bool {
+        self.age(source).is_some()
+    }
+
+    /// What was judged before this moved has to be judged again.
+    pub fn generation(&self) -> u64 {
+        0
+    }
+
+    pub fn judge(&self, file: &JudgedFile<'_>, now: SystemTime) -> PolicyVerdict {
+        let Some(rule) = self.age(file.source) else {
+            return PolicyVerdict::Allowed;
+        };
+        let Some(reason) = rule.refuse(file.uploaded, file.first_seen, now) else {
+            return PolicyVerdict::Allowed;
+        };
+        match self.exception(file, now) {
+            Some(exception) => PolicyVerdict::Excepted(exception),
+            None => PolicyVerdict::Refused(reason),
+        }
+    }
+
+    /// What lets a file pass that a policy would refuse.
+    fn exception(&self, file: &JudgedFile<'_>, now: SystemTime) -> Option<Arc<PolicyException>> {
+        if self.exceptions.is_empty() {
+            return None;
+        }
+        let usual = match file.project {
+            Some(_) => None,
+            None => usual_project(file.filename),
+        };
+        let project = file.project.or(usual.as_ref())?;
+        for exception in &self.exceptions {
+            if !exception.is_over(now) && exception.holds_for(project, file.filename) {
+                return Some(Arc::clone(exception));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

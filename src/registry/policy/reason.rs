@@ -1,0 +1,87 @@
+//! Why a policy refuses a file: its word in logs and metrics, and its sentence for people.
+//!
+//! Must not know how it was found out.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::age::AgeSince;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyReason {
+    /// By the minimum age in this section; from then on it may be had.
+    TooYoung {
+        section: Arc<str>,
+        since: AgeSince,
+        until: SystemTime,
+    },
+    /// There is a minimum age in this section, and it is not known how old the file is.
+    Undated { section: Arc<str> },
+}
+
+impl PolicyReason {
+    /// Every label, for those who count by it.
+    pub const LABELS: [&'static str; 2] = ["min_age", "undated"];
+
+    /// One of a closed set of words, as logs and metrics have it.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::TooYoung { .. } => "min_age",
+            Self::Undated { .. } => "undated",
+        }
+    }
+
+    /// The kind of refusal, without a word about the file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::TooYoung { .. } => "a file younger than its source's min_age",
+            Self::Undated { .. } => "a file whose upload date is not known, where min_age is set",
+        }
+    }
+
+    /// When it ends by itself.
+    pub fn ends(&self) -> Option<SystemTime> {
+        match self {
+            Self::TooYoung { until, .. } => Some(*until),
+            Self::Undated { .. } => None,
+        }
+    }
+}
+
+/// A refusal at some moment, as a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyRefusal {
+    pub reason: PolicyReason,
+    pub now: SystemTime,
+}
+
+impl fmt::Display for PolicyRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.reason {
+            PolicyReason::TooYoung {
+                section,
+                since,
+                until,
+            } => {
+                let wait = until.duration_since(self.now).unwrap_or_default();
+                let wait = humantime::format_duration(Duration::from_secs(wait.as_secs() + 1));
+                let of = match since {
+                    AgeSince::FirstSeen(_) => ", counted from when it was first seen here",
+                    AgeSince::Uploaded(_) | AgeSince::Unknown => "",
+                };
+                write!(
+                    f,
+                    "this file is younger than {section}.min_age{of}: it is available in {wait}"
+                )
+            }
+            PolicyReason::Undated { section } => write!(
+                f,
+                "its index does not say when this file was uploaded, and {section}.min_age is set: \
+                 it counts as too young ({section}.undated)"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for PolicyRefusal {}

@@ -1,0 +1,111 @@
+//! Of the policies together; each is tested where it is.
+
+use std::time::Duration;
+
+use super::*;
+
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+
+fn at(text: &str) -> SystemTime {
+    humantime::parse_rfc3339(text).expect("a time")
+}
+
+fn rule(section: &str, undated: Undated) -> AgeRule {
+    AgeRule {
+        min_age: WEEK,
+        undated,
+        section: section.into(),
+    }
+}
+
+fn policies() -> Policies {
+    let written = ExceptionConfig {
+        package: "urllib3".to_owned(),
+        version: "==2.6.1".to_owned(),
+        until: "2027-01-31".to_owned(),
+        reason: "it fixes what is being exploited".to_owned(),
+    };
+    let pypi = Scope::mirror("pypi").expect("a name");
+    Policies {
+        gitlab: rule("gitlab", Undated::Hide),
+        mirrors: HashMap::from([(pypi, rule("mirrors.pypi", Undated::FirstSeen))]),
+        exceptions: vec![Arc::new(PolicyException::parse(&written).expect("good"))],
+    }
+}
+
+fn judge(scope: &Scope, filename: &str, uploaded: Option<&str>, now: &str) -> PolicyVerdict {
+    let file = JudgedFile {
+        source: scope,
+        project: None,
+        filename,
+        uploaded: uploaded.map(at),
+        first_seen: None,
+    };
+    policies().judge(&file, at(now))
+}
+
+#[test]
+fn each_source_has_its_own_rule_and_a_mirror_without_one_has_none() {
+    let gitlab = Scope::project(42).expect("a project");
+    let pypi = Scope::mirror("pypi").expect("a name");
+    let other = Scope::mirror("other").expect("a name");
+    let file = "some_lib-1.0.tar.gz";
+    let uploaded = Some("2027-01-01T00:00:00Z");
+    for (scope, section) in [
+        (&gitlab, Some("gitlab.")),
+        (&pypi, Some("mirrors.pypi.")),
+        (&other, None),
+    ] {
+        let now = at("2027-01-02T00:00:00Z");
+        let refusal = judge(scope, file, uploaded, "2027-01-02T00:00:00Z").check(now);
+        match (refusal, section) {
+            (Err(refusal), Some(section)) => {
+                let said = refusal.to_string();
+                assert!(
+                    said.contains(section) && said.contains("available in 6days"),
+                    "{said}"
+                );
+                assert_eq!(refusal.reason.ends(), Some(at("2027-01-08T00:00:00Z")));
+            }
+            (Ok(()), None) => {}
+            other => panic!("{scope}: {other:?}"),
+        }
+        let later = judge(scope, file, uploaded, "2027-01-08T00:00:00Z");
+        assert_eq!(later, PolicyVerdict::Allowed, "{scope}");
+    }
+}
+
+#[test]
+fn an_exception_lets_its_versions_pass_until_it_is_over() {
+    let gitlab = Scope::project(42).expect("a project");
+    let young = Some("2027-01-30T00:00:00Z");
+    let excepted = judge(
+        &gitlab,
+        "urllib3-2.6.1.tar.gz",
+        young,
+        "2027-01-31T12:00:00Z",
+    );
+    assert!(
+        matches!(&excepted, PolicyVerdict::Excepted(_)),
+        "{excepted:?}"
+    );
+    assert_eq!(excepted.ends(), Some(at("2027-02-01T00:00:00Z")));
+    for (filename, uploaded, now) in [
+        ("urllib3-2.6.1.tar.gz", young, "2027-02-01T00:00:00Z"),
+        ("urllib3-2.6.2.tar.gz", young, "2027-01-31T12:00:00Z"),
+        ("urllib4-2.6.1.tar.gz", young, "2027-01-31T12:00:00Z"),
+    ] {
+        let verdict = judge(&gitlab, filename, uploaded, now);
+        assert!(
+            matches!(verdict, PolicyVerdict::Refused(_)),
+            "{filename} {now}"
+        );
+    }
+    let old = judge(
+        &gitlab,
+        "urllib3-2.6.1.tar.gz",
+        Some("2026-01-01T00:00:00Z"),
+        "2027-01-31T12:00:00Z",
+    );
+    assert_eq!(old, PolicyVerdict::Allowed, "it needs none");
+}
