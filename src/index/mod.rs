@@ -120,6 +120,7 @@ impl Pages {
     /// All pages, because the same files are shown by projects, by groups, and in place of others.
     pub fn forget(&self) {
         self.fetcher.forget(clock::now());
+        self.fetcher.dependencies.dates.forget();
         self.forwards.clear();
     }
 

@@ -106,6 +106,7 @@ mod index {
     mod min_age;
     mod pages;
     mod pages_json;
+    mod policy;
     mod staleness;
     mod upload_dates;
 }

@@ -39,6 +39,9 @@ pub struct FileLine {
     pub yanked: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upload_time: Option<String>,
+    /// When a page first listed it there; of a file without an upload time, where that counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_seen: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<MetadataLine>,
 }

@@ -41,6 +41,7 @@ fn example(bodies: &[Vec<u8>], parts: u32) -> Result<Example, BundleError> {
             requires_python: Some(">=3.9".to_owned()),
             yanked: (number % 3 == 0).then(String::new),
             upload_time: None,
+            first_seen: None,
             metadata: metadata.map(|(sha256, size)| MetadataLine {
                 sha256,
                 size,

@@ -3,7 +3,8 @@
 //! The daemon says what there is; the command writes, splits and signs the bundle, with the keys
 //! and onto the disk of its caller. Must not know tars.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -117,7 +118,7 @@ impl BundleService {
         for (_, listing) in carried.pages.values() {
             prefer_published(listing, &mut cached, &published);
         }
-        tell(&mut carried.pages, &cached, out)
+        tell(&mut carried, &cached, out)
     }
 
     /// Narrows what is cached to a set.
@@ -172,7 +173,11 @@ impl BundleService {
                 carried.listed.insert(address);
             }
         }
-        for file in listing.files.values() {
+        let dates = self.store.dates.read(page)?;
+        for (filename, file) in &listing.files {
+            if let Some(first_seen) = dates.first_seen(file.sha256, filename) {
+                carried.first_seen.insert(file.address.clone(), first_seen);
+            }
             carried.met.insert((file.address.clone(), file.sha256));
         }
         carried.read.insert(page.clone());
@@ -244,6 +249,8 @@ impl BundleService {
 struct CarriedPages {
     /// By address, with the files that are carried.
     pages: BTreeMap<String, (PageRef, ProjectListing)>,
+    /// When a page first listed the file at an address, where that counts.
+    first_seen: HashMap<String, SystemTime>,
     /// Every file that one of them lists, carried or not.
     met: BTreeSet<(String, Digest)>,
     /// Addresses of cached files that one of them lists, with another sha256 or with none too.
@@ -312,19 +319,24 @@ fn prefer_published(
 
 /// Tells pages and files, with what is known here: size and metadata.
 fn tell(
-    carried: &mut BTreeMap<String, (PageRef, ProjectListing)>,
+    carried: &mut CarriedPages,
     cached: &BTreeMap<String, HeldFile>,
     out: &Reporter<Exported>,
 ) -> Result<(), ExportError> {
     let mut files: BTreeMap<String, FileLine> = BTreeMap::new();
-    for (address, (page, listing)) in carried {
+    for (address, (page, listing)) in &mut carried.pages {
         for (filename, file) in &mut listing.files {
             let Some(cached) = cached.get(&file.address) else {
                 continue;
             };
             file.size = Some(cached.size);
             file.metadata = cached.metadata.map(|metadata| metadata.digest);
-            let line = || file_line(filename, file, cached, &listing.project);
+            let first_seen = carried.first_seen.get(&file.address);
+            let line = || FileLine {
+                first_seen: first_seen
+                    .map(|time| humantime::format_rfc3339_micros(*time).to_string()),
+                ..file_line(filename, file, cached, &listing.project)
+            };
             files.entry(file.address.clone()).or_insert_with(line);
         }
         out.tell(Exported::Page {
@@ -366,6 +378,7 @@ fn file_line(
         requires_python: file.requires_python.clone(),
         yanked: file.yanked.clone(),
         upload_time: file.upload_time.clone(),
+        first_seen: None,
         metadata: cached.metadata.map(|metadata| MetadataLine {
             sha256: metadata.digest,
             size: metadata.size,

@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::carried_dates::CarriedDates;
 use super::signature::{self, SignatureError};
 use super::{BundleService, block_on};
 use crate::airgap::bundle::{
@@ -205,6 +206,7 @@ impl BundleService {
         imported: &Imported,
     ) -> Result<(), ImportError> {
         self.settle(staging, &front.manifest)?;
+        self.keep_dates(&front.manifest, &pages)?;
         if imported.awaited_blobs == 0 {
             let made = made(&front.description);
             for page in pages {
@@ -340,6 +342,23 @@ impl BundleService {
             files.push((file, line.size));
         }
         Ok(staging.commit(&files, &metadata)?)
+    }
+
+    /// What the bundle tells of its files' age, before any page shows them.
+    fn keep_dates(&self, manifest: &Manifest, pages: &[MergedPage]) -> Result<(), StoreError> {
+        let mut lines = BTreeMap::new();
+        for line in manifest.files() {
+            lines.insert(line.address.as_str(), line);
+        }
+        let mut dates = CarriedDates::default();
+        dates.of_files(manifest.files());
+        for MergedPage { page, listing } in pages {
+            dates.of_page(page, listing, |address| lines.get(address).copied());
+        }
+        for (page, news) in dates.0 {
+            self.store.dates.add(&page, news)?;
+        }
+        Ok(())
     }
 
     /// What upstream said of it was said before the bundle was made.

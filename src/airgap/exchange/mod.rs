@@ -3,6 +3,7 @@
 //! Must not know how commands and bytes travel. All methods block.
 
 mod allowed_signers;
+mod carried_dates;
 mod config;
 mod export;
 mod feed;

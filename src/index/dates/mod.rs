@@ -135,6 +135,11 @@ impl UploadDates {
         })
     }
 
+    /// Forgets what memory knows of the disk: it may say otherwise now.
+    pub fn forget(&self) {
+        self.known.invalidate_all();
+    }
+
     /// Asks no more: a page that waits for its turn gets none, and one that is asked about has had
     /// its last request.
     pub fn close(&self) {

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use crate::common::delivery::eventually;
 use crate::common::mirror::{JSON, get_as};
 use crate::support::{
-    Distribution, GitLab, Larder, NewFile, Outcome, Workbench, path, python, token,
+    Distribution, GitLab, Larder, NewFile, Offer, Outcome, PublicIndex, Workbench, path, python,
+    token,
 };
 
 const SIMPLE: &str = "/api/v4/projects/42/packages/pypi/simple/";
@@ -120,30 +121,28 @@ fn uv_lock_takes_nothing_newer_of_a_private_package() {
     assert!(lock.contains("size = "), "and the size: {lock}");
 }
 
+fn pip_download(index: &str, cutoff: Option<&str>) -> Outcome {
+    let user = user();
+    let prior = cutoff.map(|cutoff| format!("--uploaded-prior-to={cutoff}"));
+    let mut arguments = vec!["download", "--no-deps", "--index-url", index];
+    arguments.extend(prior.as_deref());
+    arguments.push("acme-lib");
+    user.run(&python::program("pip"), &arguments)
+}
+
 #[test]
 fn pip_takes_nothing_newer_of_a_private_package() {
     let gitlab = gitlab();
-    let cutoff = format!("--uploaded-prior-to={}", cutoff());
-    let download = |index: &str| {
-        let user = user();
-        let arguments = [
-            "download",
-            "--no-deps",
-            &cutoff,
-            "--index-url",
-            index,
-            "acme-lib",
-        ];
-        user.run(&python::program("pip"), &arguments)
-    };
-    let alone = download(&index(&authority(&gitlab)));
+    let cutoff = cutoff();
+    let alone = pip_download(&index(&authority(&gitlab)), Some(&cutoff));
     assert!(
         !alone.succeeded(),
         "GitLab's pages tell no dates: {alone:#?}"
     );
 
     let larder = larder(&gitlab);
-    let held = download(&index(&larder.address().to_string()));
+    let index = index(&larder.address().to_string());
+    let held = pip_download(&index, Some(&cutoff));
     assert!(
         held.expect_success().stdout.contains("acme_lib-1.0"),
         "{held:#?}"
@@ -151,30 +150,146 @@ fn pip_takes_nothing_newer_of_a_private_package() {
     assert!(!held.stdout.contains("acme_lib-2.0"), "{held:#?}");
 }
 
+/// A project that wants the package of this index, as poetry and pdm read it.
+fn consumer(sources: &str) -> String {
+    format!(
+        "[project]\nname = \"consumer\"\nversion = \"0.1\"\nrequires-python = \">=3.9\"\n\
+         dependencies = [\"acme-lib\"]\n\n{sources}"
+    )
+}
+
+/// `url` is without a credential.
+fn poetry_lock(url: &str, age: &str) -> (Outcome, String) {
+    let user = user()
+        .environment("POETRY_HTTP_BASIC_OURS_USERNAME", "__token__")
+        .environment("POETRY_HTTP_BASIC_OURS_PASSWORD", token::READER)
+        .environment("POETRY_SOLVER_MIN_RELEASE_AGE", age);
+    let sources = format!(
+        "[tool.poetry]\npackage-mode = false\n\n\
+         [[tool.poetry.source]]\nname = \"ours\"\nurl = \"{url}\"\npriority = \"primary\"\n"
+    );
+    user.write("pyproject.toml", consumer(&sources));
+    let done = user.run(&python::poetry(), &["lock", "--no-interaction"]);
+    let lock = std::fs::read_to_string(user.folder().join("poetry.lock"));
+    (done, lock.unwrap_or_default())
+}
+
+fn pdm_lock(index: &str, cutoff: Option<&str>) -> (Outcome, String) {
+    let user = user();
+    let sources = format!("[[tool.pdm.source]]\nname = \"pypi\"\nurl = \"{index}\"\n");
+    user.write("pyproject.toml", consumer(&sources));
+    let interpreter = python::program("python").to_string_lossy().into_owned();
+    user.run(&python::pdm(), &["use", "-f", &interpreter]);
+    let mut arguments = vec!["lock"];
+    if let Some(cutoff) = cutoff {
+        arguments.extend(["--exclude-newer", cutoff]);
+    }
+    let done = user.run(&python::pdm(), &arguments);
+    let lock = std::fs::read_to_string(user.folder().join("pdm.lock"));
+    (done, lock.unwrap_or_default())
+}
+
 #[test]
 fn poetry_takes_nothing_newer_of_a_private_package() {
     let gitlab = gitlab();
     let larder = larder(&gitlab);
+    let url = format!("http://{}{SIMPLE}", larder.address());
     let lock = |age: &str| {
-        let user = user()
-            .environment("POETRY_HTTP_BASIC_OURS_USERNAME", "__token__")
-            .environment("POETRY_HTTP_BASIC_OURS_PASSWORD", token::READER)
-            .environment("POETRY_SOLVER_MIN_RELEASE_AGE", age);
-        user.write(
-            "pyproject.toml",
-            format!(
-                "[project]\nname = \"consumer\"\nversion = \"0.1\"\nrequires-python = \">=3.9\"\n\
-                 dependencies = [\"acme-lib\"]\n\n[tool.poetry]\npackage-mode = false\n\n\
-                 [[tool.poetry.source]]\nname = \"ours\"\nurl = \"http://{}{SIMPLE}\"\npriority = \"primary\"\n",
-                larder.address()
-            ),
-        );
-        user.run(&python::poetry(), &["lock", "--no-interaction"])
-            .expect_success();
-        read(&user, "poetry.lock")
+        let (done, lock) = poetry_lock(&url, age);
+        done.expect_success();
+        lock
     };
     let newest = lock("0");
     assert!(newest.contains("version = \"2.0\""), "{newest}");
     let held = lock("7");
     assert!(held.contains("version = \"1.0\""), "{held}");
+}
+
+/// What a client took, in a cell of the table.
+fn taken(done: &Outcome, text: &str) -> &'static str {
+    match (text.contains("2.0"), text.contains("1.0")) {
+        _ if !done.succeeded() => "nothing",
+        (true, _) => "2.0",
+        (false, true) => "1.0",
+        (false, false) => "nothing",
+    }
+}
+
+/// What each client takes of an index, with its question and without.
+fn row(client: &str, url: &str, asks: bool) -> &'static str {
+    let with_token = url.replacen("://", &format!("://__token__:{}@", token::READER), 1);
+    let cutoff = cutoff();
+    let cutoff = if asks { Some(cutoff.as_str()) } else { None };
+    match client {
+        "uv" => {
+            let done = uv_compile(&user(), &with_token, cutoff);
+            taken(&done, &done.stdout)
+        }
+        "pip" => {
+            let done = pip_download(&with_token, cutoff);
+            // Only the line that says what was saved.
+            let saved = done.stdout.lines().find(|line| line.starts_with("Saved"));
+            taken(&done, saved.unwrap_or_default())
+        }
+        "poetry" => {
+            let (done, lock) = poetry_lock(url, if asks { "7" } else { "0" });
+            taken(&done, package(&lock))
+        }
+        _ => {
+            let (done, lock) = pdm_lock(&with_token, cutoff);
+            taken(&done, package(&lock))
+        }
+    }
+}
+
+/// The line with the package's version in a lock file.
+fn package(lock: &str) -> &str {
+    let of = lock.split("name = \"acme-lib\"").nth(1).unwrap_or_default();
+    of.lines().nth(1).unwrap_or_default()
+}
+
+#[test]
+fn the_table_of_clients_is_the_guides() {
+    let gitlab = gitlab();
+    let with = larder(&gitlab);
+    let index = PublicIndex::start();
+    for (version, age) in [("1.0", 30), ("2.0", 1)] {
+        let uploaded = humantime::format_rfc3339_seconds(days_ago(age)).to_string();
+        let wheel = Distribution::new("acme-lib", version).wheel();
+        index.publish(Offer::from(wheel).uploaded(&uploaded));
+    }
+    let ruled = Larder::builder(&gitlab)
+        .gitlab_setting("min_age = \"7d\"")
+        .mirror("pypi", &index)
+        .sections("[index]\nupload_dates = true")
+        .start();
+    let places = [
+        (format!("{}{SIMPLE}", gitlab.url()), true),
+        (format!("{}{SIMPLE}", with.url()), true),
+        (format!("{}/pypi/simple/", ruled.url()), true),
+        (format!("{}{SIMPLE}", ruled.url()), false),
+    ];
+    let mut table = String::from(
+        "| client | its question | GitLab without larder | GitLab through larder | a mirror of larder's | `gitlab.min_age`, no question |\n\
+         | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for (client, version, question) in [
+        ("uv", "0.13.9", "`--exclude-newer`"),
+        ("pip", "26.3", "`--uploaded-prior-to`"),
+        ("poetry", "2.5.1", "`solver.min-release-age`"),
+        ("pdm", "2.29.3", "`--exclude-newer`"),
+    ] {
+        table += &format!("| {client} {version} | {question} |");
+        for (url, asks) in &places {
+            table += &format!(" {} |", row(client, url, *asks));
+        }
+        table.push('\n');
+    }
+    let place = concat!(env!("CARGO_MANIFEST_DIR"), "/target/cooldown-clients.md");
+    std::fs::write(place, &table).expect("a writable folder");
+    let guide = include_str!("../../../docs/cooldown.md");
+    assert!(
+        guide.contains(&table),
+        "docs/cooldown.md has another table than:\n{table}"
+    );
 }

@@ -1,0 +1,565 @@
+//! R34: what a policy refuses is refused on every path: every kind of address, method and format,
+//! cold, warm, stale and offline, at GitLab, at a mirror, and at a mirror in GitLab's place.
+//!
+//! A column for each policy: [`FILES`]. A row for each kind of address: [`rows`], which does not
+//! compile when a kind is added without one.
+
+use std::time::{Duration, SystemTime};
+
+use larder::registry::{AdminEndpoint, Route};
+
+use crate::common::delivery::eventually;
+use crate::common::mirror::{FORMATS, HTML, JSON, file, get_as, names, page};
+use crate::support::larder::Builder;
+use crate::support::{
+    Act, Artifact, Client, Distribution, GitLab, Kind, Larder, NewFile, Offer, PublicIndex, Reply,
+    path, token,
+};
+
+const PROJECT: &str = "some-lib";
+
+/// The dates that GitLab tells are learned; pages are upstream's word of now.
+const DATES: &str = "[index]\nttl = \"0s\"\nstale_while_revalidate = \"0s\"\nupload_dates = true\n";
+
+/// A policy's word for one file, where it has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    Given,
+    Refused(&'static str),
+}
+
+/// Each version with what policies say of it: at GitLab, which has told all dates, and at a mirror.
+const FILES: [(&str, Word, Word); 5] = [
+    ("1.0", Word::Given, Word::Given),
+    // A day old.
+    (
+        "2.0",
+        Word::Refused("gitlab.min_age"),
+        Word::Refused("mirrors.pypi.min_age"),
+    ),
+    // The mirror tells no date of it; at GitLab it is a day old.
+    (
+        "3.0",
+        Word::Refused("gitlab.min_age"),
+        Word::Refused("mirrors.pypi.undated"),
+    ),
+    // A day old, with an exception, and with one that is over.
+    ("4.0", Word::Given, Word::Given),
+    (
+        "5.0",
+        Word::Refused("gitlab.min_age"),
+        Word::Refused("mirrors.pypi.min_age"),
+    ),
+];
+
+const EXCEPTIONS: &str = "[[exceptions]]\npackage = \"Some.Lib\"\nversion = \"==4.0\"\n\
+     until = \"2999-01-01\"\nreason = \"wanted now\"\n\
+     [[exceptions]]\npackage = \"some-lib\"\nversion = \"==5.0\"\n\
+     until = \"2020-01-01\"\nreason = \"was wanted\"\n";
+
+fn artifact(version: &str) -> Artifact {
+    Distribution::new("some.lib", version)
+        .payload(20_000)
+        .wheel()
+}
+
+fn days_ago(days: u64) -> SystemTime {
+    SystemTime::now() - Duration::from_secs(days * 86_400)
+}
+
+fn age(version: &str) -> u64 {
+    if version == "1.0" { 30 } else { 1 }
+}
+
+struct World {
+    gitlab: GitLab,
+    index: PublicIndex,
+}
+
+impl World {
+    /// The same files at GitLab's project 42 and at the mirror.
+    fn new() -> Self {
+        let gitlab = GitLab::start();
+        let index = PublicIndex::start();
+        for (version, ..) in FILES {
+            let uploaded = days_ago(age(version));
+            let file = NewFile::from(artifact(version)).uploaded(uploaded);
+            gitlab.publish(42, file);
+            let offer = Offer::from(artifact(version));
+            let text = humantime::format_rfc3339_seconds(uploaded).to_string();
+            index.publish(match version {
+                "3.0" => offer.without_upload_time(),
+                _ => offer.uploaded(&text),
+            });
+        }
+        Self { gitlab, index }
+    }
+
+    fn larder(&self, has_policies: bool, top: &str) -> Builder {
+        let rule = if has_policies { "min_age = \"7d\"" } else { "" };
+        let exceptions = if has_policies { EXCEPTIONS } else { "" };
+        Larder::builder(&self.gitlab)
+            .setting(top)
+            .gitlab_setting(rule)
+            .forward("pypi")
+            .mirror_with("pypi", &self.index, &format!("ttl = \"0s\"\n{rule}"))
+            .sections(&format!("{DATES}{exceptions}"))
+    }
+}
+
+/// Where a file is listed and given, and whether its name is private there.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    name: &'static str,
+    is_mirror: bool,
+}
+
+const PLACES: [Place; 3] = [
+    Place {
+        name: "a project",
+        is_mirror: false,
+    },
+    Place {
+        name: "a group",
+        is_mirror: false,
+    },
+    Place {
+        name: "a mirror",
+        is_mirror: true,
+    },
+];
+
+impl Place {
+    fn page(self) -> String {
+        match self.name {
+            "a project" => path::project_page(42, PROJECT),
+            "a group" => path::group_page(7, PROJECT),
+            _ => page(PROJECT),
+        }
+    }
+
+    fn file(self, world: &World, version: &str) -> String {
+        let artifact = artifact(version);
+        match self.name {
+            "a project" => path::project_file(42, &artifact),
+            "a group" => path::group_file(7, &artifact),
+            _ => file(&world.index, &artifact.filename),
+        }
+    }
+
+    fn word(self, file: (&str, Word, Word)) -> Word {
+        if self.is_mirror { file.2 } else { file.1 }
+    }
+}
+
+/// Every way to ask for a file.
+fn asked(client: &Client, address: &str, tag: &str) -> Vec<(&'static str, Reply)> {
+    let tag = format!("\"{tag}\"");
+    vec![
+        ("GET", client.get(address)),
+        ("HEAD", client.head(address)),
+        ("a range", client.get_range(address, "bytes=0-9")),
+        ("its end", client.get_range(address, "bytes=-9")),
+        ("what it has", client.get_if_none_match(address, &tag)),
+        (
+            "the rest",
+            client.get_with(address, &[("Range", "bytes=5-"), ("If-Range", &tag)]),
+        ),
+    ]
+}
+
+#[track_caller]
+fn assert_refused(reply: &Reply, words: &str, case: &str) {
+    assert_eq!(reply.status, 403, "{case}: {reply:?}");
+    let denied = reply.header("Cache-Status");
+    assert_eq!(denied, Some("larder; detail=denied"), "{case}: {reply:?}");
+    let is_told = reply.body.is_empty() || reply.text().contains(words);
+    assert!(is_told, "{case}: {reply:?}");
+}
+
+/// Every page and every address of every file, as policies have it.
+fn assert_held(larder: &Larder, world: &World, case: &str) {
+    let client = larder.client().token(token::READER);
+    for place in PLACES {
+        let given: Vec<String> = FILES
+            .into_iter()
+            .filter(|file| place.word(*file) == Word::Given)
+            .map(|(version, ..)| artifact(version).filename)
+            .collect();
+        for accept in FORMATS {
+            let case = format!("{case}: {}, {accept}", place.name);
+            let shown = get_as(&client, &place.page(), accept);
+            let mut listed = names(&shown);
+            listed.sort();
+            assert_eq!(listed, given, "{case}: {shown:?}");
+            let again = client.request("HEAD", &place.page(), &[("Accept", accept)]);
+            assert_eq!(again.status, 200, "{case}: {again:?}");
+        }
+        for file in FILES {
+            let artifact = artifact(file.0);
+            let wheel = place.file(world, file.0);
+            for address in [wheel.clone(), format!("{wheel}.metadata")] {
+                for (how, reply) in asked(&client, &address, &artifact.sha256) {
+                    let case = format!("{case}: {}, {how} {address}", place.name);
+                    match place.word(file) {
+                        Word::Refused(words) => assert_refused(&reply, words, &case),
+                        Word::Given => assert!(reply.status < 400, "{case}: {reply:?}"),
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn r34_every_policy_holds_cold_warm_stale_and_offline() {
+    let world = World::new();
+    let cold = world.larder(true, "").start();
+    assert_held(&cold, &world, "cold");
+    assert_held(&cold, &world, "again");
+    drop(cold);
+
+    // Everything is cached, and then the policies are set.
+    let mut before = world.larder(false, "").start();
+    let client = before.client().token(token::READER);
+    for place in PLACES {
+        for accept in FORMATS {
+            let shown = get_as(&client, &place.page(), accept);
+            assert_eq!(names(&shown).len(), FILES.len(), "{}", place.name);
+        }
+        for (version, ..) in FILES {
+            let address = place.file(&world, version);
+            client.get(&address).expect(200);
+            client.get(&format!("{address}.metadata")).expect(200);
+        }
+    }
+    before.terminate();
+    let warm = world.larder(true, "").at_home_of(&before).start();
+    assert_held(&warm, &world, "warm");
+    let offline = "offline = true";
+    let mut warm = warm;
+    warm.terminate();
+
+    world.index.stop();
+    let stale = world.larder(true, "").at_home_of(&before).start();
+    let anyone = stale.client();
+    let mirror = PLACES[2];
+    for accept in FORMATS {
+        let shown = get_as(&anyone, &mirror.page(), accept);
+        assert_eq!(names(&shown).len(), 2, "stale {accept}: {shown:?}");
+    }
+    for file in FILES {
+        let artifact = artifact(file.0);
+        let address = mirror.file(&world, file.0);
+        for (how, reply) in asked(&anyone, &address, &artifact.sha256) {
+            match mirror.word(file) {
+                Word::Refused(words) => assert_refused(&reply, words, how),
+                Word::Given => assert!(reply.status < 400, "stale {how}: {reply:?}"),
+            }
+        }
+    }
+    drop(stale);
+
+    world.gitlab.stop();
+    let auth = "[auth]\noffline = \"open\"";
+    let offline = world
+        .larder(true, offline)
+        .sections(auth)
+        .at_home_of(&before)
+        .start();
+    assert_held(&offline, &world, "offline");
+}
+
+/// A mirror's page in GitLab's place goes by the mirror's rules.
+#[test]
+fn r34_a_page_in_gitlabs_place_goes_by_the_mirrors_rules() {
+    let world = World::new();
+    let larder = world.larder(true, "").start();
+    let client = larder.client().token(token::READER);
+    let elsewhere = path::project_page(43, PROJECT);
+    for accept in FORMATS {
+        let shown = get_as(&client, &elsewhere, accept);
+        assert_eq!(names(&shown).len(), 2, "{accept}: {shown:?}");
+    }
+}
+
+/// Which rows there are for an address: the ones below must have met every kind.
+fn row(route: &Route) -> &'static str {
+    match route {
+        Route::Page(page) if page.name.is_some() => "judged: a page leaves out",
+        Route::Page(_) => "no file",
+        Route::File(_) => "judged: a file",
+        Route::Metadata(_) => "judged: a wheel's metadata",
+        Route::Mirrored(_) => "judged: below a mirror",
+        Route::ProjectPage(_) => "judged: made of the page",
+        Route::Upload { .. } => "no file: an upload",
+        Route::Admin(endpoint) => match endpoint {
+            AdminEndpoint::Live
+            | AdminEndpoint::Ready
+            | AdminEndpoint::Metrics
+            | AdminEndpoint::Root
+            | AdminEndpoint::Home
+            | AdminEndpoint::Status
+            | AdminEndpoint::Find
+            | AdminEndpoint::RewriteLock
+            | AdminEndpoint::Options => "no file: larder's own",
+        },
+    }
+}
+
+#[test]
+fn r34_every_kind_of_address_has_a_row() {
+    let world = World::new();
+    let larder = world.larder(true, "").start();
+    let client = larder.client().token(token::READER);
+    let young = artifact("2.0");
+    let mut met = Vec::new();
+    for (address, refused) in [
+        (path::project_index(42), false),
+        (path::project_page(42, PROJECT), false),
+        (page(PROJECT), false),
+        ("/pypi/simple/".to_owned(), false),
+        (path::project_file(42, &young), true),
+        (format!("{}.metadata", path::project_file(42, &young)), true),
+        (file(&world.index, &young.filename), true),
+        (format!("/-/projects/42/{PROJECT}"), false),
+        (format!("/-/mirrors/pypi/{PROJECT}"), false),
+        (path::upload(42), false),
+        ("/-/status".to_owned(), false),
+    ] {
+        let route = Route::from_path(&address).expect("an address of larder's");
+        let row = row(&route);
+        met.push(row);
+        if matches!(route, Route::Upload { .. }) {
+            continue;
+        }
+        for accept in [HTML, JSON, "application/json"] {
+            let reply = client.get_with(&address, &[("Accept", accept)]);
+            if refused {
+                assert_refused(&reply, "min_age", &format!("{row}: {address}"));
+            } else {
+                let text = reply.text();
+                let is_named = text.contains(&young.filename) || text.contains("some.lib-2.0");
+                assert!(!is_named, "{row}: {address} as {accept}: {text}");
+            }
+        }
+    }
+    met.sort_unstable();
+    met.dedup();
+    assert_eq!(met.len(), 8, "a row for each kind: {met:?}");
+}
+
+/// A stranger is told what GitLab tells it, and nothing of a policy.
+#[test]
+fn r34_a_policy_is_told_to_callers_that_may_see_the_file() {
+    let world = World::new();
+    let larder = world.larder(true, "").start();
+    let address = path::project_file(42, &artifact("2.0"));
+    let reader = larder.client().token(token::READER);
+    assert_refused(&reader.get(&address), "gitlab.min_age", "a reader");
+    for stranger in [
+        larder.client(),
+        larder.client().token("glpat-of-no-one-at-all"),
+    ] {
+        for address in [address.clone(), format!("{address}.metadata")] {
+            let reply = stranger.get(&address);
+            assert!(matches!(reply.status, 401 | 404), "{reply:?}");
+            assert!(!reply.text().contains("min_age"), "{reply:?}");
+        }
+    }
+    world.gitlab.revoke(token::READER);
+}
+
+/// GitLab tells no date: what `undated` says counts, from the first page on.
+#[test]
+fn r34_files_of_gitlabs_without_a_date_go_by_undated() {
+    for (undated, lines, listed) in [
+        ("hide", "", 0),
+        ("show", "undated = \"show\"", 5),
+        ("first-seen", "undated = \"first-seen\"", 0),
+    ] {
+        let world = World::new();
+        world.gitlab.plan(Act::Status(403).at(Kind::Packages));
+        let larder = Larder::builder(&world.gitlab)
+            .gitlab_setting(&format!("min_age = \"7d\"\n{lines}"))
+            .sections(DATES)
+            .start();
+        // A deploy token is told nothing by the packages API.
+        let client = larder.client().token(token::DEPLOY);
+        for accept in FORMATS {
+            let shown = get_as(&client, &path::project_page(42, PROJECT), accept);
+            assert_eq!(names(&shown).len(), listed, "{undated} {accept}");
+        }
+        let file = client.get(&path::project_file(42, &artifact("1.0")));
+        match undated {
+            "show" => assert_eq!(file.expect(200), &artifact("1.0").bytes[..]),
+            "hide" => assert_refused(&file, "gitlab.undated", undated),
+            _ => assert_refused(&file, "first seen here", undated),
+        }
+    }
+}
+
+/// First-seen files ripen, outlive a restart, have no upload time, and are carried.
+#[test]
+fn r34_first_seen_files_ripen_and_are_carried() {
+    let gitlab = GitLab::start();
+    let index = PublicIndex::start();
+    let wheel = artifact("3.0");
+    index.publish(Offer::from(&wheel).without_upload_time());
+    let lines = "ttl = \"0s\"\nmin_age = \"3s\"\nundated = \"first-seen\"";
+    let near = Larder::builder(&gitlab)
+        .mirror_with("pypi", &index, lines)
+        .start();
+    assert!(names(&get_as(&near.client(), &page(PROJECT), JSON)).is_empty());
+    let address = file(&index, &wheel.filename);
+    assert_refused(&near.client().get(&address), "first seen here", "new");
+    let mut near = near.restart();
+    eventually("it is old enough", || {
+        !names(&get_as(&near.client(), &page(PROJECT), JSON)).is_empty()
+    });
+    let shown = get_as(&near.client(), &page(PROJECT), JSON);
+    assert!(!shown.text().contains("upload-time"), "{shown:?}");
+    assert_eq!(near.client().get(&address).expect(200), &wheel.bytes[..]);
+    crate::common::delivery::kept(&near, &wheel);
+
+    let bundle = near.home().join("bundle.tar");
+    let bundle = bundle.to_string_lossy().into_owned();
+    let exported = near.command(&["export", &bundle]);
+    assert!(exported.status.success(), "{exported:?}");
+    near.terminate();
+    index.stop();
+    // By the near side's clock it is old enough there too, and not by another rule.
+    for (min_age, given) in [("3s", true), ("1h", false)] {
+        let far = Larder::builder(&gitlab)
+            .setting("offline = true")
+            .mirror_with(
+                "pypi",
+                &index,
+                &format!("min_age = \"{min_age}\"\nundated = \"first-seen\""),
+            )
+            .start();
+        let imported = far.command(&["import", &bundle]);
+        assert!(imported.status.success(), "{imported:?}");
+        let shown = get_as(&far.client(), &page(PROJECT), JSON);
+        assert_eq!(names(&shown).is_empty(), !given, "{min_age}: {shown:?}");
+        let reply = far.client().get(&address);
+        if given {
+            assert_eq!(reply.expect(200), &wheel.bytes[..]);
+        } else {
+            assert_refused(&reply, "first seen here", min_age);
+        }
+    }
+}
+
+/// The far side of an air gap decides as the near one does: by GitLab's dates, at the files' own
+/// addresses too, which say nothing of the page that was carried.
+#[test]
+fn r34_the_far_side_of_an_air_gap_decides_alike() {
+    let world = World::new();
+    let mut near = world.larder(false, "").start();
+    let client = near.client().token(token::READER);
+    let by_path = format!("/api/v4/projects/acme%2Fwidgets/packages/pypi/simple/{PROJECT}/");
+    eventually("the files have their dates", || {
+        get_as(&client, &by_path, JSON).json()["meta"]["api-version"] == "1.1"
+    });
+    for (version, ..) in FILES {
+        let artifact = artifact(version);
+        client.get(&path::project_file(42, &artifact)).expect(200);
+        crate::common::delivery::kept(&near, &artifact);
+    }
+    let bundle = near.home().join("bundle.tar");
+    let bundle = bundle.to_string_lossy().into_owned();
+    let exported = near.command(&["export", &bundle]);
+    assert!(exported.status.success(), "{exported:?}");
+    near.terminate();
+    let far = world
+        .larder(true, "offline = true")
+        .sections("[auth]\noffline = \"open\"")
+        .start();
+    let imported = far.command(&["import", &bundle]);
+    assert!(imported.status.success(), "{imported:?}");
+    let client = far.client();
+    for accept in FORMATS {
+        let shown = get_as(&client, &by_path, accept);
+        assert_eq!(names(&shown).len(), 2, "{accept}: {shown:?}");
+    }
+    for (version, word, _) in FILES {
+        let artifact = artifact(version);
+        let address = path::project_file(42, &artifact);
+        for (how, reply) in asked(&client, &address, &artifact.sha256) {
+            match word {
+                Word::Given => assert!(reply.status < 400, "{how} {version}: {reply:?}"),
+                Word::Refused(words) => assert_refused(&reply, words, how),
+            }
+        }
+    }
+}
+
+/// An exception that ends while larder runs takes its files along, from pages in memory as well.
+#[test]
+fn r34_an_exception_ends_while_larder_runs() {
+    let world = World::new();
+    let until = SystemTime::now() + Duration::from_secs(5);
+    let until = humantime::format_rfc3339_seconds(until);
+    let exception = format!(
+        "[[exceptions]]\npackage = \"some-lib\"\nversion = \"==2.0\"\nuntil = \"{until}\"\nreason = \"a test\"\n"
+    );
+    let larder = Larder::builder(&world.gitlab)
+        .gitlab_setting("min_age = \"7d\"")
+        .sections(&format!(
+            "[index]\nttl = \"1h\"\nupload_dates = true\n{exception}"
+        ))
+        .start();
+    let client = larder.client().token(token::READER);
+    let address = path::project_page(42, PROJECT);
+    for accept in FORMATS {
+        assert_eq!(names(&get_as(&client, &address, accept)).len(), 2);
+    }
+    let young = path::project_file(42, &artifact("2.0"));
+    client.get(&young).expect(200);
+    for accept in FORMATS {
+        eventually("it is over", || {
+            names(&get_as(&client, &address, accept)).len() == 1
+        });
+    }
+    assert_refused(&client.get(&young), "gitlab.min_age", "over");
+}
+
+/// What is told of it: the status page, the metrics, `explain`, the checks of the configuration.
+#[test]
+fn policies_and_exceptions_are_told() {
+    let world = World::new();
+    let larder = world.larder(true, "").start();
+    larder.wait_for_log("some-lib ==5.0 until 2020-01-01 (was wanted) is over and void");
+    let client = larder.client().token(token::READER);
+    get_as(&client, &path::project_page(42, PROJECT), JSON).expect(200);
+    let young = path::project_file(42, &artifact("2.0"));
+    assert_eq!(client.get(&young).status, 403);
+    let refusals = larder.metric("larder_policy_refusals_total{policy=\"min_age\"}");
+    assert_eq!(refusals, Some(1.0));
+    let left_out = larder.metric("larder_policy_left_out_files_total{policy=\"min_age\"}");
+    assert!(left_out >= Some(3.0), "{left_out:?}");
+    let status = larder.client().get("/-/status").json();
+    let policies = &status["policies"];
+    assert_eq!(policies["min_age"][0]["source"], "gitlab", "{status}");
+    assert_eq!(policies["min_age"][1]["min_age_seconds"], 604_800);
+    assert_eq!(policies["exceptions"]["in_force"], 1);
+    assert_eq!(policies["exceptions"]["over"], serde_json::json!([2]));
+    assert!(
+        !status.to_string().contains("some-lib"),
+        "no name: {status}"
+    );
+    assert_eq!(status["upload_dates"]["told"], 5);
+    let explained = larder.command(&["explain", &path::project_page(42, PROJECT)]);
+    let explained = String::from_utf8_lossy(&explained.stdout).into_owned();
+    for part in [
+        "gitlab.min_age = 7days",
+        "some-lib ==5.0 until 2020-01-01 (was wanted) is over and void",
+        "Some.Lib ==4.0 until 2999-01-01 (wanted now) is let through",
+    ] {
+        assert!(explained.contains(part), "{part}: {explained}");
+    }
+    let checked = larder.command(&["check-config"]);
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(said.contains("is over and void"), "{said}");
+}
