@@ -229,7 +229,7 @@ impl Pages {
                 let dates = &self.fetcher.dependencies.dates;
                 dates.want(&request.caller, &request.page, page.undated());
             }
-            if is_judged && !page.undated().is_empty() {
+            if is_judged && self.offline.is_none() && !page.undated().is_empty() {
                 Box::pin(self.await_dates(request, page)).await;
             }
             self.fetcher.annotate(page).await;
