@@ -15,6 +15,7 @@ use crate::index::rewrite::{RewriteJob, Rewriting};
 use crate::index::sources::PageSources;
 use crate::registry::{MirrorPath, PageRef};
 use crate::simple::{CoreMetadata, Format};
+use crate::store::PageDates;
 use crate::upstream::Validators;
 use crate::values::digest::Digest;
 
@@ -28,7 +29,8 @@ pub struct PathLookup {
     pub refusal: Option<PageError>,
 }
 
-/// Looks a path up on a page that was stored in `source` and came from `url`.
+/// Looks a path up on a page that was stored in `source` and came from `url`; `dates` is what is
+/// known of its files besides.
 ///
 /// # Errors
 /// When the page is none, or its mirror is not configured.
@@ -37,6 +39,7 @@ pub fn lookup(
     page: &PageRef,
     path: &MirrorPath,
     (url, source, body): (&str, Format, &Bytes),
+    dates: PageDates,
     now: SystemTime,
 ) -> Result<Option<PathLookup>, PageError> {
     let links = sources.links_of(&page.scope, url);
@@ -46,7 +49,7 @@ pub fn lookup(
         target: source,
         url: Url::parse(url).map_err(PageError::not_a_page)?,
         links: links.ok_or(PageError::Internal)?,
-        dates: Arc::default(),
+        dates: Arc::new(dates),
     };
     let rewritten = Rewriting::whole(&job, body, &Validators::default())?;
     let files = MirrorFiles::new(rewritten.collected.mirrored);

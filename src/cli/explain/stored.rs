@@ -6,7 +6,8 @@
 use super::explanation::{Explanation, Verdict};
 use super::rules::word;
 use crate::app::CommandContext;
-use crate::index::{PathLookup, lookup};
+use crate::index::{PageError, PathLookup, lookup};
+use crate::registry::policy::JudgedFile;
 use crate::registry::{FileRef, MirrorPath, PageRef, Route};
 use crate::simple::{CoreMetadata, Format, project_candidates};
 use crate::store::{MetadataOrigin, Peek, StoreError, StoredPage};
@@ -36,8 +37,14 @@ type Lines = Result<Vec<String>, StoreError>;
 pub fn look(explanation: &mut Explanation, route: &Route, context: &CommandContext, peek: &Peek) {
     let told = match route {
         Route::Page(page) => page_lines(page, route, peek),
-        Route::File(found) => file_lines(found, peek),
-        Route::Metadata(wheel) => metadata(wheel, peek),
+        Route::File(found) => {
+            judge(explanation, found, context, peek);
+            file_lines(found, peek)
+        }
+        Route::Metadata(wheel) => {
+            judge(explanation, wheel, context, peek);
+            metadata(wheel, peek)
+        }
         Route::Mirrored(path) if explanation.verdict != Verdict::No => {
             mirrored(explanation, path, context, peek)
         }
@@ -135,6 +142,44 @@ fn metadata(wheel: &FileRef, peek: &Peek) -> Lines {
     Ok(lines)
 }
 
+/// What policies say of a file of GitLab's, by what is known of its age.
+fn judge(explanation: &mut Explanation, file: &FileRef, context: &CommandContext, peek: &Peek) {
+    let policies = context.sources.policies();
+    if !policies.judge_any(&file.scope) {
+        return;
+    }
+    let filename = file.filename.as_str();
+    for name in project_candidates(filename) {
+        let page = PageRef {
+            scope: file.scope.clone(),
+            name: Some(name),
+        };
+        let Ok(dates) = peek.dates(&page) else {
+            continue;
+        };
+        let uploaded = dates.find(file.digest, filename);
+        let judged = JudgedFile {
+            source: &file.scope,
+            project: page.name.as_ref(),
+            filename,
+            uploaded: uploaded.and_then(|facts| facts.upload_time),
+            first_seen: dates.first_seen(file.digest, filename),
+        };
+        if judged.uploaded.is_none() && judged.first_seen.is_none() {
+            continue;
+        }
+        let now = clock::wall();
+        if let Err(refusal) = policies.judge(&judged, now).check(now) {
+            explanation.refuse(PageError::Policy(refusal));
+        }
+        return;
+    }
+    explanation.stored.push(
+        "its upload date is not known here: its project's page is looked at first, and decides"
+            .to_owned(),
+    );
+}
+
 /// A mirror's file is what the page says that lists it.
 fn mirrored(
     explanation: &mut Explanation,
@@ -156,7 +201,8 @@ fn mirrored(
             };
             let Some(body) = &stored.body else { continue };
             let from = (stored.meta.url.as_str(), format, body);
-            let found = lookup(&context.sources, &page, listed, from, clock::wall());
+            let dates = peek.dates(&page)?;
+            let found = lookup(&context.sources, &page, listed, from, dates, clock::wall());
             if let Ok(Some(found)) = found {
                 return listing(explanation, path, found, context, peek);
             }

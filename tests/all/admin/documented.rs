@@ -10,7 +10,7 @@ use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
 
@@ -21,7 +21,7 @@ use crate::support::larder::binary;
 use crate::support::openmetrics::{OPENMETRICS, Sample, samples};
 use crate::support::{
     Act, Artifact, Client, Distribution, Engine, FOR_EVER, FaultyRelay, Fleet, GitLab, HeldPort,
-    Kind, Larder, PublicIndex, RelayFault, Site, Storage, StoreListing, path, token,
+    Kind, Larder, Offer, PublicIndex, RelayFault, Site, Storage, StoreListing, path, token,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -52,6 +52,7 @@ const SCENARIOS: &[Scenario] = &[
     OFFLINE,
     AHEAD,
     DATES,
+    POLICIES,
     LOG_LOST,
     ABANDONED,
     EMPTIED,
@@ -810,6 +811,33 @@ const DATES: Scenario = Scenario {
 #[test]
 fn files_whose_date_is_asked_for_are_counted() {
     shows(&DATES);
+}
+
+const POLICIES: Scenario = Scenario {
+    shows: &[
+        "larder_policy_left_out_files_total{policy=\"min_age\"}",
+        "larder_policy_refusals_total{policy=\"min_age\"}",
+        "larder_policy_left_out_files_total{policy=\"undated\"} == 0",
+    ],
+    play: |look| {
+        let index = PublicIndex::start();
+        let young = Distribution::new("some.lib", "1.0").wheel();
+        let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        index.publish(Offer::from(&young).uploaded(&now));
+        let larder = Larder::builder(&GitLab::start())
+            .mirror_with("pypi", &index, "min_age = \"7d\"")
+            .start();
+        let page = larder.client().get("/pypi/simple/some-lib/");
+        assert!(!page.text().contains(&young.filename), "{page:?}");
+        let file = format!("/pypi/{}", index.file_path(&young.filename));
+        assert_eq!(larder.client().get(&file).status, 403);
+        look(&larder.client());
+    },
+};
+
+#[test]
+fn what_policies_keep_back_is_counted() {
+    shows(&POLICIES);
 }
 
 const NO_GITLAB: Scenario = Scenario {

@@ -573,6 +573,12 @@ fn policies_and_exceptions_are_told() {
     ] {
         assert!(explained.contains(part), "{part}: {explained}");
     }
+    let explained = larder.command(&["explain", &young]);
+    let explained = String::from_utf8_lossy(&explained.stdout).into_owned();
+    assert!(
+        explained.contains("younger than gitlab.min_age"),
+        "{explained}"
+    );
     let checked = larder.command(&["check-config"]);
     let said = String::from_utf8_lossy(&checked.stderr).into_owned();
     assert!(said.contains("is over and void"), "{said}");
