@@ -384,7 +384,7 @@ fn job() -> RewriteJob {
         source: Format::Html,
         target: Format::Html,
         url: base.url(&Route::Page(page())),
-        links: LinkPolicy::new(rules, Arc::new(private), ""),
+        links: LinkPolicy::new(rules, Arc::new(private), Arc::default(), ""),
         dates: Arc::default(),
     }
 }
