@@ -48,6 +48,8 @@ const MODULES: [usize; 10] = [5, 10, 20, 30, 40, 60, 80, 100, 150, 600];
 const DESCRIPTIONS: [usize; 4] = [2_000, 6_000, 15_000, 40_000];
 /// Needs what no other package can live with, in its newest version.
 const AT_ODDS: usize = 7;
+/// Named, and left as they are.
+const OWN_SETTINGS: &str = "[metadata]\n# read_ahead";
 /// Without a request for so long, larder has come to rest.
 const REST: Duration = Duration::from_secs(1);
 
@@ -199,8 +201,8 @@ fn round(gitlab: &GitLab, command: Command, names: &[String], timeline: bool) ->
     let direct = measure("direct", gitlab, &relay, command, names, timeline);
     gitlab.set(|settings| settings.external_url = None);
 
-    // With its own settings for metadata, which are off in the tests.
-    let larder = Larder::builder(gitlab).sections("[metadata]").start();
+    // With its own settings for what is read ahead, which is off in the tests.
+    let larder = Larder::builder(gitlab).sections(OWN_SETTINGS).start();
     let relay = Relay::start(larder.address());
     let cold = measure("larder, cold", gitlab, &relay, command, names, timeline);
     come_to_rest(gitlab);

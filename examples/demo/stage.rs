@@ -94,7 +94,7 @@ impl Stage {
             .start();
         let larder = Larder::builder(&gitlab)
             .binary(binary)
-            .sections("[metadata]")
+            .sections("[metadata]\n# read_ahead")
             .start();
         let stage = Self {
             gitlab,

@@ -26,6 +26,8 @@ pub struct IndexConfig {
     pub max_fetches: usize,
     /// Prepared pages kept in memory.
     pub memory: Size,
+    /// Pages read ahead of a caller's question that it has not asked for, at most. Zero reads none.
+    pub read_ahead: usize,
     /// Whether GitLab is asked when the files of its pages were uploaded, and how large they are.
     pub upload_dates: bool,
     /// For so long an answer waits for them where `gitlab.min_age` is set.
@@ -50,6 +52,7 @@ impl Default for IndexConfig {
             page_size: Size::mebibytes(8),
             max_fetches: 64,
             memory: Size::mebibytes(32),
+            read_ahead: 8,
             upload_dates: true,
             upload_dates_wait: Span::seconds(10),
             upload_dates_rate: 60,

@@ -24,6 +24,7 @@ mod listing;
 mod locate;
 mod lookup;
 mod offline;
+mod read_ahead;
 mod recent;
 mod refresh;
 mod request;
@@ -56,6 +57,8 @@ pub use follow::PublicIndex;
 use follow::{FollowTarget, Following, offline_forward};
 pub use lookup::{PathLookup, lookup};
 use offline::OfflinePages;
+pub use read_ahead::AheadReader;
+use read_ahead::{FoundAhead, ReadAhead};
 pub use recent::GivenPages;
 use recent::RecentPages;
 pub use refresh::RefreshedPage;
@@ -75,6 +78,7 @@ pub struct Pages {
     fetcher: Arc<Fetcher>,
     forwards: Forwards,
     following: Following,
+    read_ahead: ReadAhead,
     stale: RecentPages,
     /// With links that lead past larder.
     past: RecentPages,
@@ -100,6 +104,7 @@ impl Pages {
             fetcher,
             forwards,
             following: Following::default(),
+            read_ahead: ReadAhead::default(),
             stale: RecentPages::default(),
             past: RecentPages::default(),
             offline,
@@ -218,12 +223,23 @@ impl Pages {
     /// When upstream gave nothing to use and nothing usable is stored for a caller whose right stands; when the page is
     /// none of a mirror's business.
     pub async fn page(&self, request: &PageRequest, now: Instant) -> Result<PageReply, PageError> {
-        let mut reply = match &self.offline {
-            Some(offline) => Box::pin(self.offline_page(offline, request, now)).await?,
-            None if request.page.scope.is_mirror() => self.mirrored(request, now).await?,
-            None => self.gitlab_page(request, now).await?,
+        let ahead = match &self.offline {
+            Some(_) => FoundAhead::Nothing,
+            None => {
+                let epoch = || self.fetcher.epoch();
+                self.read_ahead.asked(request, epoch, now)
+            }
         };
-        if let PageReply::Page { page, .. } = &mut reply {
+        let was_ahead = !matches!(ahead, FoundAhead::Nothing);
+        let mut reply = match (ahead, &self.offline) {
+            (FoundAhead::Answer(answer), _) => PageReply::PassThrough(answer),
+            (_, Some(offline)) => Box::pin(self.offline_page(offline, request, now)).await?,
+            (_, None) => self.online_page(request, now).await?,
+        };
+        if let PageReply::Page { page, status, .. } = &mut reply {
+            if was_ahead || *status != CacheStatus::HIT {
+                self.read_ahead.given(request, now);
+            }
             let is_judged = self.is_judged_by_dates(&request.page.scope);
             if request.format == Format::Json || is_judged {
                 let dates = &self.fetcher.dependencies.dates;
@@ -240,6 +256,18 @@ impl Pages {
     /// Whether files of GitLab's are judged by what its packages API tells.
     fn is_judged_by_dates(&self, scope: &Scope) -> bool {
         !scope.is_mirror() && self.fetcher.sources.policies().age(scope).is_some()
+    }
+
+    async fn online_page(
+        &self,
+        request: &PageRequest,
+        now: Instant,
+    ) -> Result<PageReply, PageError> {
+        if request.page.scope.is_mirror() {
+            self.mirrored(request, now).await
+        } else {
+            self.gitlab_page(request, now).await
+        }
     }
 
     /// A mirror is never asked for a private name.

@@ -23,8 +23,8 @@ use super::reply::{self, Refusal, Reply};
 use super::services::Services;
 use super::{file_reply, log_entry, page_reply, target};
 use crate::access::Caller;
-use crate::file::{FileRequest, Files};
-use crate::index::{Located, PageError, PageReply, PageRequest};
+use crate::file::{FileReply, FileRequest, Files};
+use crate::index::{AheadReader, Located, PageError, PageReply, PageRequest};
 use crate::registry::{AdminEndpoint, FileRef, ListedFile, MirrorPath, PageRef, Route, RouteError};
 use crate::upstream::UpstreamError;
 use crate::values::clock;
@@ -86,11 +86,17 @@ impl Services {
         let conditions = Conditions::read(parts);
         match route {
             Route::Page(page) => Box::pin(self.page(caller, page, &conditions, now)).await,
-            Route::File(file) => Box::pin(self.file(caller, file, &conditions, now)).await,
-            Route::Metadata(wheel) => {
-                Box::pin(self.metadata(caller, wheel, &conditions, now)).await
+            Route::File(file) => {
+                let reader = self.ahead_reader(&caller, &file, now);
+                Box::pin(self.file(caller, file, reader, &conditions, now)).await
             }
-            Route::Mirrored(path) => Box::pin(self.mirrored(&path, &conditions, now)).await,
+            Route::Metadata(wheel) => {
+                let reader = self.ahead_reader(&caller, &wheel, now);
+                Box::pin(self.metadata(caller, wheel, reader, &conditions, now)).await
+            }
+            Route::Mirrored(path) => {
+                Box::pin(self.mirrored(&caller, &path, &conditions, now)).await
+            }
             Route::Upload { scope } => {
                 let credential = caller.credential();
                 let sent = self.uploads.pass_on(scope, credential, parts, body);
@@ -143,19 +149,34 @@ impl Services {
         page_reply::page(found, media, conditions)
     }
 
+    /// What reads pages ahead for a client that takes this file.
+    fn ahead_reader(&self, client: &Caller, file: &FileRef, now: Instant) -> Option<AheadReader> {
+        let filename = file.filename.as_str();
+        self.pages.ahead_reader(client, filename, now)
+    }
+
     async fn file(
         &self,
         caller: Caller,
         file: FileRef,
+        reader: Option<AheadReader>,
         conditions: &Conditions<'_>,
         now: Instant,
     ) -> Result<Reply, Refusal> {
         let conditions = conditions.for_file(file.digest);
+        let wheel = reader.as_ref().map(|_| file.clone());
         let request = conditions.file_request(caller, file);
         if let Some(refusal) = self.refused_by_policy(&request, now).await? {
             return Ok(refusal);
         }
-        file_reply::file(self.files.file(request, now).await?, &conditions)
+        let found = self.files.file(request, now).await?;
+        if let Some(reader) = reader
+            && let Some(wheel) = wheel
+            && let Some(required) = self.files.required_by_wheel(&wheel, &found, reader.most())
+        {
+            reader.read(required);
+        }
+        file_reply::file(found, &conditions)
     }
 
     /// The answer in place of a file of GitLab's that a policy refuses: GitLab's own, if this caller
@@ -184,6 +205,7 @@ impl Services {
         &self,
         caller: Caller,
         wheel: FileRef,
+        reader: Option<AheadReader>,
         conditions: &Conditions<'_>,
         now: Instant,
     ) -> Result<Reply, Refusal> {
@@ -192,27 +214,40 @@ impl Services {
             return Ok(refusal);
         }
         let found = self.files.metadata(request, now).await?;
+        self.read_ahead(reader, &found);
         let conditions = conditions.for_metadata(&found);
         file_reply::file(found, &conditions)
+    }
+
+    /// Reads ahead the pages of what a wheel requires whose metadata was found.
+    fn read_ahead(&self, reader: Option<AheadReader>, metadata: &FileReply) {
+        if let Some(reader) = reader
+            && let Some(required) = self.files.required_by_metadata(metadata, reader.most())
+        {
+            reader.read(required);
+        }
     }
 
     /// A path below a mirror, whose digest the mirror's own page tells.
     async fn mirrored(
         &self,
+        client: &Caller,
         path: &MirrorPath,
         conditions: &Conditions<'_>,
         now: Instant,
     ) -> Result<Reply, Refusal> {
         let (located, age) = self.pages.locate(path, now).await?;
-        let found = self.located(located, conditions, now).await?;
+        let found = self.located(client, located, conditions, now).await?;
         Ok(match age {
             Some(age) => file_reply::found_by_stale_page(found, age),
             None => found,
         })
     }
 
+    /// A mirror is shown no client: the file is asked for anonymously.
     async fn located(
         &self,
+        client: &Caller,
         located: Located,
         conditions: &Conditions<'_>,
         now: Instant,
@@ -220,30 +255,42 @@ impl Services {
         let anonymous = Caller::anonymous();
         match located {
             Located::File(file) => match self.files.known(file).await? {
-                ListedFile::Hashed(file) => self.file(anonymous, file, conditions, now).await,
+                ListedFile::Hashed(file) => {
+                    let reader = self.ahead_reader(client, &file, now);
+                    self.file(anonymous, file, reader, conditions, now).await
+                }
                 ListedFile::Unhashed(path) => {
                     let unverified = conditions.for_unverified();
                     let found = self.files.unverified(&path, unverified.wanted()).await?;
                     file_reply::file(found, &unverified)
                 }
             },
-            Located::Metadata { wheel, offered } => match offered {
-                Some(ListedFile::Hashed(metadata)) => {
-                    let conditions = conditions.for_file(metadata.digest);
-                    let request = conditions.file_request(anonymous, metadata);
-                    let found = self.files.offered_metadata(request, wheel, now).await?;
-                    file_reply::file(found, &conditions)
-                }
-                Some(ListedFile::Unhashed(path)) => {
-                    let unverified = conditions.for_unverified();
-                    let found = self.files.unverified(&path, unverified.wanted()).await;
-                    if Files::is_lacking(&found) {
-                        return self.metadata(anonymous, wheel, conditions, now).await;
+            Located::Metadata { wheel, offered } => {
+                let reader = self.ahead_reader(client, &wheel, now);
+                match offered {
+                    Some(ListedFile::Hashed(metadata)) => {
+                        let conditions = conditions.for_file(metadata.digest);
+                        let request = conditions.file_request(anonymous, metadata);
+                        let found = self.files.offered_metadata(request, wheel, now).await?;
+                        self.read_ahead(reader, &found);
+                        file_reply::file(found, &conditions)
                     }
-                    file_reply::file(found?, &unverified)
+                    Some(ListedFile::Unhashed(path)) => {
+                        let unverified = conditions.for_unverified();
+                        let found = self.files.unverified(&path, unverified.wanted()).await;
+                        if Files::is_lacking(&found) {
+                            return self
+                                .metadata(anonymous, wheel, reader, conditions, now)
+                                .await;
+                        }
+                        file_reply::file(found?, &unverified)
+                    }
+                    None => {
+                        self.metadata(anonymous, wheel, reader, conditions, now)
+                            .await
+                    }
                 }
-                None => self.metadata(anonymous, wheel, conditions, now).await,
-            },
+            }
             Located::PassThrough(answer) => Ok(reply::relayed(answer)),
         }
     }

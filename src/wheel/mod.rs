@@ -21,10 +21,12 @@ mod identity;
 mod member;
 mod metadata;
 mod reader;
+mod requirements;
 #[cfg(test)]
 mod tests;
 mod unreadable;
 mod version;
 
 pub use reader::{MetadataProgress, MetadataReader, TAIL_BYTES, extract};
+pub use requirements::required_projects;
 pub use unreadable::UnreadableWheel;

@@ -107,6 +107,7 @@ mod index {
     mod pages;
     mod pages_json;
     mod policy;
+    mod read_ahead;
     mod staleness;
     mod upload_dates;
 }

@@ -166,13 +166,19 @@ impl Builder {
             Some(parent) => (format!("parent = {parent:?}"), String::new()),
             None => (String::new(), format!("url = {:?}", self.gitlab)),
         };
-        // Nor for dates.
+        // Nor for dates, nor for pages that a test does not ask for.
         let mut sections = self.sections.clone();
-        if !sections.contains("upload_dates") {
+        for (key, line) in [
+            ("upload_dates", "upload_dates = false"),
+            ("read_ahead", "read_ahead = 0"),
+        ] {
+            if sections.contains(key) {
+                continue;
+            }
             if !sections.contains("[index]\n") {
                 sections.push_str("\n[index]\n");
             }
-            sections = sections.replacen("[index]\n", "[index]\nupload_dates = false\n", 1);
+            sections = sections.replacen("[index]\n", &format!("[index]\n{line}\n"), 1);
         }
         // Nor is GitLab asked what it is.
         let unasked = if self.gitlab_settings.contains("check_at_start") {

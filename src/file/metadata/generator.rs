@@ -75,7 +75,7 @@ pub struct MetadataGenerator {
     store: Arc<Store>,
     ranges: Arc<Ranges>,
     /// One wheel at a time: an archive's directory can be megabytes.
-    making: Mutex<()>,
+    reading: Mutex<()>,
 }
 
 impl MetadataGenerator {
@@ -90,7 +90,7 @@ impl MetadataGenerator {
             upstream,
             store,
             ranges,
-            making: Mutex::default(),
+            reading: Mutex::default(),
         }
     }
 
@@ -105,17 +105,7 @@ impl MetadataGenerator {
     /// Makes and keeps the metadata of a wheel whose bytes were verified at this address. Blocks.
     pub fn generate(&self, file: &FileRef, wheel: &VerifiedWheel) -> Result<Digest, GenerateError> {
         let mark = WheelMark::of(file);
-        let read = |span: Extent| {
-            let mut piece = vec![0; usize::try_from(span.bytes()).unwrap_or(usize::MAX)];
-            wheel.file.read_exact_at(&mut piece, span.start)?;
-            Ok::<_, io::Error>(piece)
-        };
-        let _one_at_a_time = self.making.lock();
-        let extracted = match WheelFilename::parse(file.filename.as_str()) {
-            Some(name) => wheel::extract(name, wheel.size, read)?,
-            None => Err(UnreadableWheel::FileName),
-        };
-        match extracted {
+        match self.read(file, wheel)? {
             Ok(metadata) => {
                 let now = clock::now();
                 let kept = self
@@ -128,6 +118,24 @@ impl MetadataGenerator {
                 Err(why.into())
             }
         }
+    }
+
+    /// Reads the metadata of a wheel that is here. Blocks.
+    pub fn read(
+        &self,
+        file: &FileRef,
+        wheel: &VerifiedWheel,
+    ) -> io::Result<Result<Vec<u8>, UnreadableWheel>> {
+        let read = |span: Extent| {
+            let mut piece = vec![0; usize::try_from(span.bytes()).unwrap_or(usize::MAX)];
+            wheel.file.read_exact_at(&mut piece, span.start)?;
+            Ok::<_, io::Error>(piece)
+        };
+        let Some(name) = WheelFilename::parse(file.filename.as_str()) else {
+            return Ok(Err(UnreadableWheel::FileName));
+        };
+        let _one_at_a_time = self.reading.lock();
+        wheel::extract(name, wheel.size, read)
     }
 
     /// Of the wheel's own bytes.

@@ -18,6 +18,7 @@
 pub mod generator;
 pub mod prefetch;
 pub mod remote;
+pub mod required;
 pub mod wheel;
 
 use std::sync::Arc;

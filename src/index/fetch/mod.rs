@@ -334,7 +334,7 @@ impl Fetcher {
     }
 
     /// What a fetch must have been begun in to be joined now.
-    fn epoch(&self) -> [u64; 2] {
+    pub fn epoch(&self) -> [u64; 2] {
         [self.changes().read().epoch, self.access().generation()]
     }
 

@@ -15,7 +15,7 @@ use crate::support::wheel::real_wheels;
 use crate::support::{Artifact, Distribution, Entry, GitLab, Larder, path, token};
 
 /// As larder runs by itself: with metadata, and reading ahead.
-const OWN_SETTINGS: &str = "[metadata]";
+const OWN_SETTINGS: &str = "[metadata]\n# read_ahead";
 
 /// Longer than larder waits before it reads ahead.
 const REST: Duration = Duration::from_millis(2500);
@@ -133,6 +133,11 @@ fn costs_hardly_more_than_without(installer: Installer) {
         "{installer:?}: {through:?} for {direct:?}: {sent:#?}"
     );
     if installer == Installer::Pip {
+        // Also of pages that are read ahead.
+        assert!(
+            through.requests <= direct.requests,
+            "{through:?} for {direct:?}: {sent:#?}"
+        );
         each_wheel_once(&gitlab);
     }
     gitlab.log().assert_nothing_unexpected();

@@ -1,0 +1,315 @@
+//! Pages that a client is about to ask for: those of what the wheel that it takes requires.
+//!
+//! A resolver that works through one requirement after another, as pip does, asks for these pages
+//! one by one as soon as it has read the wheel. They are asked for ahead, in that caller's name, of
+//! the index that gave it the wheel's own page, by the same way as the caller's own question: so it
+//! finds what it would be given, or waits for the rest of the way only.
+//!
+//! Upstream is to be asked for nothing more than without this. So it is done for a caller alone
+//! for which upstream was just asked for the wheel's page: it resolves, and finds little here. An
+//! answer that is no page waits for the caller's question, once. And a caller that leaves
+//! `index.read_ahead` pages unasked for, because it has them installed or wants no dependencies,
+//! has no more read ahead. Must not read wheels.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::Pages;
+use super::cache::freshness::UpstreamVerdict;
+use super::cache::memory::CacheKey;
+use super::request::{PageReply, PageRequest};
+use crate::access::{Authorization, Caller, Fingerprint};
+use crate::registry::{PageRef, Scope};
+use crate::simple::{Format, ProjectName, WheelFilename};
+use crate::upstream::PassThrough;
+use crate::values::{clock, correlation};
+
+/// A caller is taken to resolve for so long after upstream was last asked for a page of its.
+const RESOLVES_FOR: Duration = Duration::from_secs(60);
+
+/// A page that was not asked for is held against its caller for so long.
+const UNASKED_COUNTS_FOR: Duration = Duration::from_secs(600);
+
+/// A client comes for a page within milliseconds, and has an answer that is no page from now.
+const ANSWER_HELD_FOR: Duration = Duration::from_secs(10);
+
+/// A page must count as fresh for so long at least to be read ahead.
+const FRESH_MIN: Duration = Duration::from_secs(1);
+
+const CALLERS_MAX: usize = 256;
+
+/// Of each caller.
+const PROJECTS_MAX: usize = 256;
+
+#[derive(Default)]
+pub(super) struct ReadAhead(Mutex<HashMap<Fingerprint, ResolvingCaller>>);
+
+/// A caller for which upstream was lately asked for a page.
+struct ResolvingCaller {
+    seen: Instant,
+    /// Where it was given the page of a project, and in which format.
+    given: HashMap<ProjectName, (Scope, Format)>,
+    /// What was read ahead for it and not asked for yet.
+    unasked: Vec<PageAhead>,
+}
+
+struct PageAhead {
+    page: PageRef,
+    format: Format,
+    since: Instant,
+    /// What upstream gave in place of a page, and in which epoch.
+    answer: Option<(PassThrough, [u64; 2])>,
+}
+
+/// What a caller's question finds that was asked ahead.
+pub(super) enum FoundAhead {
+    Nothing,
+    /// The page, or it is under way.
+    Page,
+    Answer(PassThrough),
+}
+
+impl ResolvingCaller {
+    fn new(now: Instant) -> Self {
+        Self {
+            seen: now,
+            given: HashMap::new(),
+            unasked: Vec::new(),
+        }
+    }
+
+    fn resolves(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.seen) < RESOLVES_FOR
+    }
+
+    /// Whether there is anything to be remembered of it.
+    fn counts(&mut self, now: Instant) -> bool {
+        self.unasked
+            .retain(|ahead| now.saturating_duration_since(ahead.since) < UNASKED_COUNTS_FOR);
+        self.resolves(now) || !self.unasked.is_empty()
+    }
+
+    fn position(&self, request: &PageRequest) -> Option<usize> {
+        self.unasked
+            .iter()
+            .position(|ahead| ahead.format == request.format && ahead.page == request.page)
+    }
+}
+
+impl ReadAhead {
+    /// Notes that a caller asks for a page.
+    pub(super) fn asked(
+        &self,
+        request: &PageRequest,
+        epoch: impl FnOnce() -> [u64; 2],
+        now: Instant,
+    ) -> FoundAhead {
+        let mut callers = self.0.lock();
+        let Some(caller) = callers.get_mut(&request.caller.fingerprint()) else {
+            return FoundAhead::Nothing;
+        };
+        let Some(position) = caller.position(request) else {
+            return FoundAhead::Nothing;
+        };
+        let ahead = caller.unasked.swap_remove(position);
+        let age = now.saturating_duration_since(ahead.since);
+        match ahead.answer {
+            Some((answer, read_in))
+                if !request.insists && age < ANSWER_HELD_FOR && read_in == epoch() =>
+            {
+                FoundAhead::Answer(answer)
+            }
+            _ => FoundAhead::Page,
+        }
+    }
+
+    /// Notes that a caller was given a page that upstream was asked for.
+    pub(super) fn given(&self, request: &PageRequest, now: Instant) {
+        let Some(project) = &request.page.name else {
+            return;
+        };
+        let who = request.caller.fingerprint();
+        let mut callers = self.0.lock();
+        if !callers.contains_key(&who) {
+            callers.retain(|_, caller| caller.counts(now));
+            if callers.len() >= CALLERS_MAX {
+                return;
+            }
+        }
+        let new = || ResolvingCaller::new(now);
+        let caller = callers.entry(who).or_insert_with(new);
+        if !caller.resolves(now) || caller.given.len() >= PROJECTS_MAX {
+            caller.given.clear();
+        }
+        caller.seen = now;
+        let place = (request.page.scope.clone(), request.format);
+        caller.given.insert(project.clone(), place);
+    }
+
+    /// Where this caller was given the page of the project, if it resolves.
+    fn place(&self, who: Fingerprint, wheel: &str, now: Instant) -> Option<(Scope, Format)> {
+        let callers = self.0.lock();
+        let caller = callers.get(&who)?;
+        if !caller.resolves(now) {
+            return None;
+        }
+        let wheel = WheelFilename::parse(wheel)?;
+        caller.given.get(&wheel.project).cloned()
+    }
+
+    /// Whether a page may be read ahead, which then waits to be asked for; at most so many do.
+    fn begin(&self, request: &PageRequest, most: usize, now: Instant) -> bool {
+        let mut callers = self.0.lock();
+        let Some(caller) = callers.get_mut(&request.caller.fingerprint()) else {
+            return false;
+        };
+        let may =
+            caller.counts(now) && caller.unasked.len() < most && caller.position(request).is_none();
+        if may {
+            caller.unasked.push(PageAhead {
+                page: request.page.clone(),
+                format: request.format,
+                since: now,
+                answer: None,
+            });
+        }
+        may
+    }
+
+    /// Keeps what upstream gave in place of a page, unless it was asked for meanwhile.
+    fn hold(&self, request: &PageRequest, answer: PassThrough, epoch: [u64; 2]) {
+        let mut callers = self.0.lock();
+        if let Some(caller) = callers.get_mut(&request.caller.fingerprint())
+            && let Some(position) = caller.position(request)
+        {
+            caller.unasked[position].answer = Some((answer, epoch));
+        }
+    }
+}
+
+/// Reads ahead for a caller that takes a wheel.
+pub struct AheadReader {
+    pages: Arc<Pages>,
+    caller: Caller,
+    scope: Scope,
+    format: Format,
+}
+
+impl AheadReader {
+    /// Reads the pages of these projects, when it is known which they are; tells no one of a
+    /// failure, because the caller's own question will.
+    pub fn read(self, required: impl Future<Output = Vec<ProjectName>> + Send + 'static) {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "no client waits for it; lost without harm"
+        )]
+        tokio::spawn(correlation::carried(async move {
+            for project in required.await {
+                self.read_page(project);
+            }
+        }));
+    }
+
+    /// How many pages may wait at most.
+    pub fn most(&self) -> usize {
+        self.pages.fetcher.config.read_ahead
+    }
+
+    fn read_page(&self, project: ProjectName) {
+        let request = PageRequest {
+            caller: self.caller.clone(),
+            page: PageRef {
+                scope: self.scope.clone(),
+                name: Some(project),
+            },
+            format: self.format,
+            insists: false,
+        };
+        let pages = Arc::clone(&self.pages);
+        let now = clock::now();
+        if !pages.has_to_ask(&request, now) || !pages.read_ahead.begin(&request, self.most(), now) {
+            return;
+        }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a page that is not read ahead is asked for by the caller"
+        )]
+        tokio::spawn(correlation::carried(async move {
+            let epoch = pages.fetcher.epoch();
+            match pages.online_page(&request, now).await {
+                Ok(PageReply::PassThrough(answer)) if !answer.asks_for_a_pause() => {
+                    pages.read_ahead.hold(&request, answer, epoch);
+                }
+                Ok(_) => {}
+                Err(why) => {
+                    tracing::debug!(page = %request.page.path(), error = %why, "a page cannot be read ahead");
+                }
+            }
+        }));
+    }
+}
+
+impl Pages {
+    /// What reads ahead for this caller when it takes this wheel; none if it is not known to
+    /// resolve.
+    pub fn ahead_reader(
+        self: &Arc<Self>,
+        caller: &Caller,
+        wheel: &str,
+        now: Instant,
+    ) -> Option<AheadReader> {
+        let who = caller.fingerprint();
+        let (scope, format) = self.read_ahead.place(who, wheel, now)?;
+        Some(AheadReader {
+            pages: Arc::clone(self),
+            caller: caller.clone(),
+            scope,
+            format,
+        })
+    }
+
+    /// Whether the caller's question for this page would be upstream's to answer, and may be asked.
+    fn has_to_ask(&self, request: &PageRequest, now: Instant) -> bool {
+        let fetcher = &self.fetcher;
+        let changes = fetcher.changes().read();
+        let forward = self
+            .forwards
+            .recall(request, now, changes, fetcher.access());
+        let page = match forward {
+            Some(mirror) => PageRef {
+                scope: mirror,
+                name: request.page.name.clone(),
+            },
+            None => request.page.clone(),
+        };
+        if page.scope.is_mirror() && self.refuse_private(page.name.as_ref()).is_err() {
+            return false;
+        }
+        let fresh_for = match fetcher.sources.mirror(&page.scope) {
+            Some(mirror) => mirror.ttl,
+            None => fetcher.config.ttl.0.min(fetcher.access().cache_ttl()),
+        };
+        let is_too_large = fetcher.large.recall(&page).is_some();
+        if fresh_for < FRESH_MIN || is_too_large || fetcher.refused_lately(&page, now).is_some() {
+            return false;
+        }
+        let there = PageRequest {
+            page,
+            ..request.clone()
+        };
+        let key = CacheKey::new(there.page.clone(), there.format, &there.caller);
+        let Authorization::Proven(_) = fetcher.standing(&there, now) else {
+            return true;
+        };
+        match fetcher.memory.entry(&key) {
+            Some((entry, _)) => !fetcher
+                .decide(&key, &entry, UpstreamVerdict::Unasked, now)
+                .is_shown_unasked(),
+            None => true,
+        }
+    }
+}
