@@ -11,6 +11,7 @@
 //! upstream in the caller's name with the stored page's own validator, and is the proof of the
 //! caller's right. Must not know files, HTTP statuses or connections.
 
+mod ahead_reader;
 mod cache;
 mod change_mark;
 mod changes;
@@ -43,6 +44,7 @@ use crate::upstream::{Forward, Peer, UpstreamError};
 use crate::values::cache_status::CacheStatus;
 use crate::values::clock;
 
+pub use ahead_reader::AheadReader;
 use cache::forwards::Forwards;
 pub use cache::page::Page;
 pub use cache::representation::Coding;
@@ -57,7 +59,6 @@ pub use follow::PublicIndex;
 use follow::{FollowTarget, Following, offline_forward};
 pub use lookup::{PathLookup, lookup};
 use offline::OfflinePages;
-pub use read_ahead::AheadReader;
 use read_ahead::{FoundAhead, ReadAhead};
 pub use recent::GivenPages;
 use recent::RecentPages;
