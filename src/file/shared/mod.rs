@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use moka::sync::Cache;
 
 pub use counts::{LookupEnd, SharedStoreCounts, UploadEnd};
 use distrusted::Distrusted;
@@ -23,9 +24,17 @@ use crate::store::Store;
 use crate::upstream::{AddressFact, SharedStore, SharedStoreError, Upstream, UpstreamResponse};
 use crate::values::digest::Digest;
 
+/// A client that asks for a file's head, a range or the metadata asks for the file next.
+const FACT_REMEMBERED_FOR: Duration = Duration::from_secs(30);
+
+const FACTS_REMEMBERED_MAX: u64 = 4096;
+
 pub struct SharedFiles {
     remote: Arc<SharedStore>,
     upstream: Arc<Upstream>,
+    /// What the fleet knew lately. One that was taken back meanwhile leads to the same bytes as the
+    /// local copies of other larders do.
+    facts: Cache<FileRef, AddressFact>,
     counts: Arc<SharedStoreCounts>,
     distrusted: Arc<Distrusted>,
     queue: Arc<UploadQueue>,
@@ -59,9 +68,14 @@ impl SharedFiles {
             Arc::clone(counts),
             Arc::clone(&distrusted),
         ));
+        let facts = Cache::builder()
+            .max_capacity(FACTS_REMEMBERED_MAX)
+            .time_to_live(FACT_REMEMBERED_FOR)
+            .build();
         Some(Arc::new(Self {
             remote: Arc::clone(remote),
             upstream: Arc::clone(upstream),
+            facts,
             counts: Arc::clone(counts),
             distrusted,
             queue,
@@ -105,11 +119,15 @@ impl SharedFiles {
         if self.distrusted.contains(file.digest) {
             return Err(SharedStoreError::Absent);
         }
+        if let Some(fact) = self.facts.get(file) {
+            return Ok(fact);
+        }
         let name = self.upstream.shared_name(&self.remote, file);
         let fact = self.remote.fact(&name).await?;
         if fact.sha256 != file.digest {
             return Err(SharedStoreError::Wrong("a fact is about another sha256"));
         }
+        self.facts.insert(file.clone(), fact.clone());
         Ok(fact)
     }
 
@@ -215,6 +233,7 @@ impl SharedFiles {
     /// # Errors
     /// When it may still be there.
     pub async fn take_back(&self, file: &FileRef) -> Result<(), SharedStoreError> {
+        self.facts.invalidate(file);
         let name = self.upstream.shared_name(&self.remote, file);
         self.remote.remove_fact(&name).await
     }

@@ -46,7 +46,7 @@ pub struct SharedStoreConfig {
     pub concurrent_writes: usize,
     /// Files that wait to be uploaded; further ones are left out.
     pub queue: usize,
-    /// Larger files are uploaded in parts of this size, each held in memory.
+    /// Larger files are uploaded in parts of this size, each held in memory while it is sent.
     pub part_size: Size,
     /// No byte of a file up to this size is given before its sha256 agreed; of a larger one all
     /// but the end may be.
