@@ -16,7 +16,7 @@ mod smoke;
 /// Whose bytes are whose: rights, secrets, and strangers.
 mod access {
     mod json_rights;
-    mod rights;
+    pub mod rights;
     mod secret_files;
     mod secrets;
     mod strangers_at_once;
@@ -72,10 +72,12 @@ mod clients {
     mod uploaders;
 }
 
-/// What tests of several folders share: storage modes, what a delivery may look like, a mirror's
-/// addresses, what a GitLab runner is told, a GitLab that points to a public index.
+/// What tests of several folders share: storage modes, what a delivery may look like, what a fleet
+/// put into its bucket, a mirror's addresses, what a GitLab runner is told, a GitLab that points to a
+/// public index.
 mod common {
     pub mod delivery;
+    pub mod fleet;
     pub mod mirror;
     pub mod runner;
     pub mod world;
@@ -144,9 +146,15 @@ mod packaging {
 
 /// The bucket that a fleet shares.
 mod shared_store {
+    mod budgets;
     mod configured;
+    mod credentials;
+    mod fault_table;
     mod fleet;
+    mod herd;
     mod installs;
+    mod isolation;
+    mod kills;
     mod store_faults;
     mod upload_queue;
 }

@@ -15,15 +15,17 @@ pub enum RelayFault {
     None,
     /// Every connection is closed at once.
     Closed,
-    /// After so many bytes to the client of one connection nothing more comes.
+    /// After so many bytes of one connection in one direction nothing more comes.
     Stalls { after: usize },
-    /// After so many bytes to the client of one connection it is closed.
+    /// After so many bytes of one connection in one direction it is closed.
     Cuts { after: usize },
-    /// So many bytes a second reach the client, once this many have.
+    /// So many bytes a second pass in one direction, once this many have.
     Slow {
         after: usize,
         bytes_per_second: usize,
     },
+    /// In each direction of a connection the byte at this place is another one.
+    Flips { at: usize },
     /// Every request is answered with this status and body.
     Answers {
         status: &'static str,
@@ -195,18 +197,18 @@ fn flood(mut client: TcpStream, status: &str) {
 }
 
 fn relay(client: TcpStream, server: TcpStream, fault: RelayFault) {
-    let (Ok(mut from_client), Ok(mut to_server)) = (client.try_clone(), server.try_clone()) else {
+    let (Ok(from_client), Ok(to_server)) = (client.try_clone(), server.try_clone()) else {
         return;
     };
-    thread::spawn(move || {
-        let _ = std::io::copy(&mut from_client, &mut to_server);
-        let _ = to_server.shutdown(Shutdown::Write);
-    });
-    let mut from_server = server;
-    let mut to_client = client;
+    thread::spawn(move || pass(from_client, to_server, fault));
+    pass(server, client, fault);
+}
+
+/// One direction, to its end or that of the connection.
+fn pass(mut from: TcpStream, mut to: TcpStream, fault: RelayFault) {
     let mut passed = 0;
     let mut piece = vec![0; PIECE_BYTES];
-    while let Ok(length @ 1..) = from_server.read(&mut piece) {
+    while let Ok(length @ 1..) = from.read(&mut piece) {
         let mut length = length;
         match fault {
             RelayFault::Stalls { after } | RelayFault::Cuts { after } => {
@@ -219,22 +221,31 @@ fn relay(client: TcpStream, server: TcpStream, fault: RelayFault) {
                 let pause = length as f64 / bytes_per_second as f64;
                 thread::sleep(Duration::from_secs_f64(pause));
             }
+            RelayFault::Flips { at } if (passed..passed + length).contains(&at) => {
+                piece[at - passed] ^= 1;
+            }
             _ => {}
         }
-        if to_client.write_all(&piece[..length]).is_err() {
+        if to.write_all(&piece[..length]).is_err() {
             break;
         }
         passed += length;
         match fault {
             RelayFault::Stalls { after } if passed >= after => {
-                // Until the client gives up.
-                let _ = to_client.read(&mut [0; 1]);
-                break;
+                // Until one of the two gives up.
+                while matches!(from.read(&mut piece), Ok(1..)) {}
+                return close(&from, &to);
             }
-            RelayFault::Cuts { after } if passed >= after => break,
+            RelayFault::Cuts { after } if passed >= after => return close(&from, &to),
             _ => {}
         }
     }
-    let _ = to_client.shutdown(Shutdown::Both);
-    let _ = from_server.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Write);
+    let _ = from.shutdown(Shutdown::Read);
+}
+
+fn close(from: &TcpStream, to: &TcpStream) {
+    for stream in [from, to] {
+        let _ = stream.shutdown(Shutdown::Both);
+    }
 }

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::client::Client;
@@ -36,10 +37,11 @@ pub enum Engine {
 /// Those that the same tests run against.
 pub const ENGINES: [Engine; 2] = [Engine::SeaweedFs, Engine::Moto];
 
+#[derive(Debug)]
 struct Running {
     address: SocketAddr,
     _ports: Vec<HeldPort>,
-    _process: Child,
+    process: Child,
     _watched: Watched,
     _folder: TempDir,
 }
@@ -61,7 +63,7 @@ impl Engine {
                 let mut command = Command::new(weed);
                 command.args(["server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3"]);
                 command.args(["-master.telemetry=false", "-master.volumeSizeLimitMB=16"]);
-                command.args(["-volume.max=50", "-s3.port.iceberg=0", "-s3.port.lance=0"]);
+                command.args(["-volume.max=400", "-s3.port.iceberg=0", "-s3.port.lance=0"]);
                 command.arg(format!("-dir={}", folder.display()));
                 let flags = [
                     "s3.port",
@@ -121,7 +123,7 @@ impl Engine {
         Running {
             address,
             _ports: ports,
-            _process: process,
+            process,
             _watched: watched,
             _folder: folder,
         }
@@ -162,6 +164,51 @@ impl Engine {
             address: running.address,
             prefix: format!("fleet-{}", PREFIXES.fetch_add(1, Ordering::Relaxed)),
         }
+    }
+}
+
+/// An engine in a process of its own, which goes with this.
+#[derive(Debug)]
+pub struct OwnEngine {
+    engine: Engine,
+    running: Running,
+}
+
+impl OwnEngine {
+    pub fn start(engine: Engine) -> Self {
+        Self {
+            engine,
+            running: engine.start(),
+        }
+    }
+
+    pub fn bucket(&self) -> SharedBucket {
+        SharedBucket {
+            engine: self.engine,
+            address: self.running.address,
+            prefix: "fleet".to_owned(),
+        }
+    }
+
+    /// It takes connections, as the system does for it, and answers nothing.
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.running.process);
+        kill_process(pid, signal).expect("a running process of ours");
+    }
+}
+
+impl Drop for OwnEngine {
+    fn drop(&mut self) {
+        let _ = self.running.process.kill();
+        let _ = self.running.process.wait();
     }
 }
 
@@ -244,8 +291,12 @@ pub struct Fleet {
 
 impl Fleet {
     pub fn new(engine: Engine) -> Self {
+        Self::of(engine.bucket())
+    }
+
+    pub fn of(bucket: SharedBucket) -> Self {
         Self {
-            bucket: engine.bucket(),
+            bucket,
             files: TempDir::with_prefix("larder-fleet-").expect("a temporary folder"),
         }
     }

@@ -7,9 +7,9 @@ use crate::support::{
     Site, Storage, StoreListing, Token, TokenKind, TokenState, Visibility, path, token,
 };
 
-const STORAGES: [Storage; 3] = [Storage::Disk, Storage::Redirect, Storage::Proxied];
+pub const STORAGES: [Storage; 3] = [Storage::Disk, Storage::Redirect, Storage::Proxied];
 /// Nothing expires by itself while a test runs.
-const LASTING: &str = "[index]\nttl = \"300s\"\n[auth]\ncache_ttl = \"300s\"";
+pub const LASTING: &str = "[index]\nttl = \"300s\"\n[auth]\ncache_ttl = \"300s\"";
 
 fn wheel() -> Artifact {
     Distribution::new("My.Pkg", "1.0.0")
@@ -21,7 +21,7 @@ fn gear() -> Artifact {
     Distribution::new("gear", "0.3").wheel()
 }
 
-fn big() -> Artifact {
+pub fn big() -> Artifact {
     Distribution::new("big", "1.0").payload(300_000).wheel()
 }
 
@@ -46,7 +46,7 @@ fn addresses() -> Vec<String> {
 }
 
 /// Every way to ask for one of them, given the entity tag under which larder holds it.
-fn ways(etag: &str) -> Vec<(&'static str, Vec<(&'static str, String)>)> {
+pub fn ways(etag: &str) -> Vec<(&'static str, Vec<(&'static str, String)>)> {
     let (etag, range) = (etag.to_owned(), "bytes=0-9".to_owned());
     vec![
         ("GET", vec![]),
@@ -67,7 +67,7 @@ fn ways(etag: &str) -> Vec<(&'static str, Vec<(&'static str, String)>)> {
 }
 
 /// Everybody whom GitLab turns away from project 42 and group 7.
-fn outsiders(bare: &Client) -> Vec<(&'static str, Client)> {
+pub fn outsiders(bare: &Client) -> Vec<(&'static str, Client)> {
     let bare = || bare.clone();
     vec![
         ("anonymous", bare()),
@@ -99,7 +99,7 @@ fn outsiders(bare: &Client) -> Vec<(&'static str, Client)> {
     ]
 }
 
-fn borrowed<'a>(headers: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
+pub fn borrowed<'a>(headers: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
     headers
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
@@ -120,7 +120,7 @@ fn lasting_headers(reply: &Reply) -> Vec<(String, String)> {
 }
 
 /// All that a caller can tell two answers apart by; the id of a request is random.
-fn look(reply: &Reply) -> (u16, String, Vec<(String, String)>, String) {
+pub fn look(reply: &Reply) -> (u16, String, Vec<(String, String)>, String) {
     let text = reply
         .text()
         .replace(reply.header("X-Request-Id").unwrap_or("none"), "ID");
@@ -133,7 +133,7 @@ fn look(reply: &Reply) -> (u16, String, Vec<(String, String)>, String) {
 }
 
 #[track_caller]
-fn assert_is_gitlabs_word(case: &str, reply: &Reply, word: &Reply) {
+pub fn assert_is_gitlabs_word(case: &str, reply: &Reply, word: &Reply) {
     assert!(reply.is_complete(), "{case}: {reply:?}");
     assert_eq!(
         (reply.status, reply.text()),
@@ -150,7 +150,7 @@ fn assert_is_gitlabs_word(case: &str, reply: &Reply, word: &Reply) {
 }
 
 /// Fills larder with all addresses, as this caller, and gives their entity tags.
-fn warm(client: &Client) -> Vec<(String, String)> {
+pub fn warm(client: &Client) -> Vec<(String, String)> {
     let etag = |address: String| {
         let reply = client.get(&address);
         reply.expect(200);
@@ -163,7 +163,7 @@ fn warm(client: &Client) -> Vec<(String, String)> {
     addresses().into_iter().map(etag).collect()
 }
 
-fn upstream_since(gitlab: &GitLab, before: usize) -> usize {
+pub fn upstream_since(gitlab: &GitLab, before: usize) -> usize {
     gitlab.log().len() - before
 }
 

@@ -2,38 +2,13 @@
 
 use std::collections::HashSet;
 
-use crate::common::delivery::{MODES, kept, patiently};
+use crate::common::delivery::{MODES, kept};
+use crate::common::fleet::{came_shared, lookups, queue, uploaded, uploads, wholes};
 use crate::common::mirror;
 use crate::support::{
-    Artifact, Distribution, ENGINES, Engine, Entry, Fleet, GitLab, Kind, Larder, NewFile, Place,
+    Artifact, Distribution, ENGINES, Engine, Fleet, GitLab, Kind, Larder, NewFile, Place,
     PublicIndex, Role, Storage, StoreListing, Token, Visibility, path, token,
 };
-
-/// Files that GitLab, or its object store, sent whole.
-fn wholes(gitlab: &GitLab) -> usize {
-    let is_whole = |entry: &&Entry| entry.is_file_body() && entry.status == Some(200);
-    gitlab.log().entries().iter().filter(is_whole).count()
-}
-
-fn lookups(larder: &Larder, result: &str) -> f64 {
-    let name = format!("larder_shared_store_lookups_total{{result=\"{result}\"}}");
-    larder.metric(&name).unwrap_or_default()
-}
-
-/// Blocks until so many downloads came from the bucket: counted when the clients have theirs.
-fn came_shared(larder: &Larder, files: f64) {
-    patiently("it came from the bucket", || {
-        lookups(larder, "hit") == files
-    });
-}
-
-/// Blocks until a larder has uploaded all that it is to.
-fn uploaded(larder: &Larder, files: f64) {
-    patiently("it is uploaded", || {
-        larder.metric("larder_shared_store_uploads_total{result=\"completed\"}") == Some(files)
-            && larder.metric("larder_shared_store_queue") == Some(0.0)
-    });
-}
 
 #[test]
 fn a_file_that_one_larder_downloaded_is_not_asked_of_gitlab_by_another() {
@@ -66,8 +41,7 @@ fn a_file_that_one_larder_downloaded_is_not_asked_of_gitlab_by_another() {
             came_shared(&second, 1.0);
             // What came from there is not sent back, and what is here is asked for no more.
             assert_eq!(reader.get(&file).expect(200), &wheel.bytes[..], "{case}");
-            let sent = second.metric("larder_shared_store_uploads_total{result=\"completed\"}");
-            assert_eq!(sent, Some(0.0), "{case}");
+            assert_eq!(uploads(&second, "completed"), 0.0, "{case}");
             came_shared(&second, 1.0);
             gitlab.log().assert_nothing_unexpected();
         }
@@ -181,48 +155,6 @@ fn a_mirrors_files_and_the_metadata_of_a_wheel_travel_too() {
     assert_eq!(index.log().count(Kind::File), 0);
 }
 
-/// No parent and no coordination: each larder that is cold at the same moment fetches, and none that comes later.
-#[test]
-fn a_herd_of_larders_costs_a_transfer_each_at_most_and_a_later_one_none() {
-    const HERD: usize = 6;
-    let gitlab = GitLab::builder().storage(Storage::Redirect).start();
-    let wheel = Artifact::noise("large", "1.0", 3 << 20);
-    gitlab.publish(42, &wheel);
-    let fleet = Fleet::new(Engine::SeaweedFs);
-    let file = path::project_file(42, &wheel);
-    let members: Vec<_> = (0..HERD)
-        .map(|_| fleet.member(Larder::builder(&gitlab)).start())
-        .collect();
-    std::thread::scope(|scope| {
-        for larder in &members {
-            scope.spawn(|| {
-                let reader = larder.client().token(token::READER);
-                assert!(reader.get(&file).expect(200) == &wheel.bytes[..]);
-            });
-        }
-    });
-    assert!(wholes(&gitlab) <= HERD);
-    patiently("it is in the bucket", || {
-        fleet.bucket.has_blob(&wheel.sha256)
-    });
-    for larder in &members {
-        patiently("nothing is to be uploaded", || {
-            larder.metric("larder_shared_store_queue") == Some(0.0)
-        });
-    }
-    gitlab.log().clear();
-    let late = fleet.member(Larder::builder(&gitlab)).start();
-    let reader = late.client().token(token::READER);
-    assert!(reader.get(&file).expect(200) == &wheel.bytes[..]);
-    came_shared(&late, 1.0);
-    assert_eq!(wholes(&gitlab), 0);
-    assert_eq!(
-        gitlab.log().count(Kind::File),
-        1,
-        "its caller's right is asked"
-    );
-}
-
 #[test]
 fn a_larder_may_be_told_only_to_read() {
     let gitlab = GitLab::start();
@@ -235,7 +167,7 @@ fn a_larder_may_be_told_only_to_read() {
     reader.get(&path::project_file(42, &wheel)).expect(200);
     kept(&larder, &wheel);
     assert_eq!(lookups(&larder, "miss"), 1.0);
-    assert_eq!(larder.metric("larder_shared_store_queue"), Some(0.0));
+    assert_eq!(queue(&larder), 0.0);
     assert_eq!(fleet.bucket.keys(), [""; 0]);
 }
 

@@ -3,26 +3,17 @@
 use std::time::{Duration, Instant};
 
 use crate::common::delivery::{kept, patiently, right};
+use crate::common::fleet::{lookups, published, queue, uploaded, wholes};
 use crate::support::wheel::sha256_hex;
 use crate::support::{
-    Act, Distribution, Engine, Entry, FaultyRelay, Fleet, GitLab, Larder, RelayFault, Site,
-    Storage, StoreListing, path, token,
+    Act, Distribution, Engine, FaultyRelay, Fleet, GitLab, Larder, RelayFault, Site, Storage,
+    StoreListing, path, token,
 };
 
 /// Each wait of `LIMITS`, twice, and what a busy machine adds.
 const WAIT_MAX: Duration = Duration::from_secs(6);
 
 const LIMITS: &str = "connect_timeout = \"500ms\"\nread_timeout = \"1s\"\nwrite_timeout = \"2s\"";
-
-fn wholes(gitlab: &GitLab) -> usize {
-    let is_whole = |entry: &&Entry| entry.is_file_body() && entry.status == Some(200);
-    gitlab.log().entries().iter().filter(is_whole).count()
-}
-
-fn lookups(larder: &Larder, result: &str) -> f64 {
-    let name = format!("larder_shared_store_lookups_total{{result=\"{result}\"}}");
-    larder.metric(&name).unwrap_or_default()
-}
 
 const SLOW_DOWN: &str = "<?xml version=\"1.0\"?><Error><Code>SlowDown</Code></Error>";
 const DENIED: &str = "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>";
@@ -159,8 +150,7 @@ fn a_body_that_breaks_off_fails_no_download_that_upstream_alone_would_serve() {
         let file = path::project_file(42, &wheel);
         filler.client().token(token::READER).get(&file).expect(200);
         patiently("the bucket has it", || {
-            filler.metric("larder_shared_store_queue") == Some(0.0)
-                && fleet.bucket.has_blob(&wheel.sha256)
+            queue(&filler) == 0.0 && fleet.bucket.has_blob(&wheel.sha256)
         });
         for act in acts {
             let fault = act.at(Site::FileBody);
@@ -183,9 +173,7 @@ fn wrong_bytes_are_counted_named_never_served_and_written_anew() {
         let fleet = Fleet::new(Engine::SeaweedFs);
         let filler = fleet.member(Larder::builder(&gitlab)).start();
         filler.client().token(token::READER).get(&file).expect(200);
-        patiently("the bucket is filled", || {
-            filler.metric("larder_shared_store_uploads_total{result=\"completed\"}") == Some(1.0)
-        });
+        uploaded(&filler, 1.0);
         let mut wrong = wheel.bytes.to_vec();
         wrong[200_000] ^= 1;
         fleet
@@ -219,7 +207,7 @@ fn wrong_bytes_are_counted_named_never_served_and_written_anew() {
 }
 
 #[test]
-fn wrong_metadata_is_named_never_served_and_written_anew_with_its_wheel() {
+fn bucket_metadata_with_other_bytes_is_named_never_served_and_written_anew_with_its_wheel() {
     let gitlab = GitLab::builder().storage(Storage::Redirect).start();
     let wheel = Distribution::new("demo", "1.0").payload(40_000).wheel();
     gitlab.publish(42, &wheel);
@@ -227,9 +215,7 @@ fn wrong_metadata_is_named_never_served_and_written_anew_with_its_wheel() {
     let fleet = Fleet::new(Engine::SeaweedFs);
     let filler = fleet.member(Larder::builder(&gitlab)).start();
     filler.client().token(token::READER).get(&file).expect(200);
-    patiently("the bucket is filled", || {
-        filler.metric("larder_shared_store_uploads_total{result=\"completed\"}") == Some(1.0)
-    });
+    uploaded(&filler, 1.0);
     let metadata = format!("{file}.metadata");
     let right = filler.client().token(token::READER).get(&metadata);
     right.expect(200);
@@ -257,9 +243,7 @@ fn a_fact_that_was_not_written_with_the_fleets_key_is_not_believed() {
     let fleet = Fleet::new(Engine::SeaweedFs);
     let filler = fleet.member(Larder::builder(&gitlab)).start();
     filler.client().token(token::READER).get(&file).expect(200);
-    patiently("the bucket is filled", || {
-        filler.metric("larder_shared_store_uploads_total{result=\"completed\"}") == Some(1.0)
-    });
+    uploaded(&filler, 1.0);
     let key = fleet
         .bucket
         .keys()
@@ -283,16 +267,7 @@ fn a_fact_that_was_not_written_with_the_fleets_key_is_not_believed() {
 #[test]
 fn a_store_that_is_away_is_left_alone_readiness_says_so_and_it_is_used_again_when_it_is_back() {
     let gitlab = GitLab::start();
-    let wheels: Vec<_> = (0..8)
-        .map(|n| {
-            Distribution::new(&format!("demo{n}"), "1.0")
-                .payload(20_000)
-                .wheel()
-        })
-        .collect();
-    for wheel in &wheels {
-        gitlab.publish(42, wheel);
-    }
+    let wheels = published(&gitlab, 8);
     let fleet = Fleet::new(Engine::SeaweedFs);
     let relay = FaultyRelay::start(fleet.bucket.address);
     relay.fails(RelayFault::Closed);
@@ -313,9 +288,7 @@ fn a_store_that_is_away_is_left_alone_readiness_says_so_and_it_is_used_again_whe
     assert_eq!(wholes(&gitlab), wheels.len());
 
     relay.fails(RelayFault::None);
-    patiently("all are uploaded after all", || {
-        larder.metric("larder_shared_store_uploads_total{result=\"completed\"}") == Some(8.0)
-    });
+    uploaded(&larder, 8.0);
     patiently("it is well again", || {
         larder
             .client()

@@ -1,20 +1,16 @@
 //! What is yet to be uploaded survives whatever happens to larder, and nothing half is ever readable.
 
-use std::time::Duration;
+use std::fs::{File, FileTimes};
+use std::os::unix::fs::FileExt;
 
 use rustix::process::Signal;
 
 use crate::common::delivery::{eventually, kept, patiently};
-use crate::support::wheel::sha256_hex;
+use crate::common::fleet::{lookups, published, queue, uploads};
 use crate::support::{
     Artifact, Distribution, ENGINES, Engine, FaultyRelay, Fleet, GitLab, Larder, RelayFault, Site,
-    path, token,
+    StoreListing, path, token,
 };
-
-fn completed(larder: &Larder) -> f64 {
-    let name = "larder_shared_store_uploads_total{result=\"completed\"}";
-    larder.metric(name).unwrap_or_default()
-}
 
 #[test]
 fn a_large_file_is_uploaded_in_parts_and_read_back_right() {
@@ -37,7 +33,7 @@ fn a_large_file_is_uploaded_in_parts_and_read_back_right() {
             .token(token::READER)
             .get(&address)
             .expect(200);
-        patiently("it is uploaded", || completed(&first) == 1.0);
+        patiently("it is uploaded", || uploads(&first, "completed") == 1.0);
         assert!(
             fleet.bucket.blob(&file.sha256).body == file.bytes,
             "{engine:?}"
@@ -46,14 +42,12 @@ fn a_large_file_is_uploaded_in_parts_and_read_back_right() {
         let reply = second.client().token(token::READER).get(&address);
         assert!(reply.expect(200) == &file.bytes[..], "{engine:?}");
         kept(&second, &file);
-        patiently("it came from there", || {
-            second.metric("larder_shared_store_lookups_total{result=\"hit\"}") == Some(1.0)
-        });
+        patiently("it came from there", || lookups(&second, "hit") == 1.0);
     }
 }
 
 /// The files that `larder stats` says are noted.
-fn queued(larder: &Larder) -> usize {
+fn noted(larder: &Larder) -> usize {
     let stats = larder.command(&["stats", "--json"]);
     let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).expect("JSON");
     let noted = stats["shared_store_queue"].as_u64().expect("a number");
@@ -63,16 +57,7 @@ fn queued(larder: &Larder) -> usize {
 #[test]
 fn what_waits_is_uploaded_after_a_restart_and_after_a_kill() {
     let gitlab = GitLab::start();
-    let wheels: Vec<_> = (0..6)
-        .map(|n| {
-            Distribution::new(&format!("demo{n}"), "1.0")
-                .payload(20_000)
-                .wheel()
-        })
-        .collect();
-    for wheel in &wheels {
-        gitlab.publish(42, wheel);
-    }
+    let wheels = published(&gitlab, 6);
     let fleet = Fleet::new(Engine::SeaweedFs);
     let relay = FaultyRelay::start(fleet.bucket.address);
     relay.fails(RelayFault::Closed);
@@ -83,7 +68,7 @@ fn what_waits_is_uploaded_after_a_restart_and_after_a_kill() {
         let reader = larder.client().token(token::READER);
         reader.get(&path::project_file(42, wheel)).expect(200);
         kept(&larder, wheel);
-        patiently("it is noted", || queued(&larder) == at + 1);
+        patiently("it is noted", || noted(&larder) == at + 1);
         if at == 2 {
             larder.kill();
         }
@@ -96,66 +81,15 @@ fn what_waits_is_uploaded_after_a_restart_and_after_a_kill() {
         wheels
             .iter()
             .all(|wheel| fleet.bucket.has_blob(&wheel.sha256))
-            && larder.metric("larder_shared_store_queue") == Some(0.0)
+            && queue(&larder) == 0.0
     });
-    patiently("no note is left", || queued(&larder) == 0);
-}
-
-#[test]
-fn a_larder_that_is_killed_in_the_middle_of_uploads_leaves_nothing_half_and_loses_none() {
-    let gitlab = GitLab::start();
-    let files: Vec<_> = (0..10)
-        .map(|n| Artifact::noise(&format!("large{n}"), "1.0", 6 << 20))
-        .collect();
-    for file in &files {
-        gitlab.publish(42, file);
-    }
-    let fleet = Fleet::new(Engine::SeaweedFs);
-    let lines = "part_size = \"5MiB\"\nconcurrent_writes = 4\nwrite_timeout = \"120s\"";
-    let mut larder = fleet
-        .member_with(Larder::builder(&gitlab), None, lines)
-        .start();
-    let half = |when: &str| {
-        for key in fleet.bucket.keys() {
-            if let Some(sha256) = key.strip_prefix("blobs/") {
-                let reply = fleet.bucket.blob(sha256);
-                assert_eq!(sha256_hex(&reply.body), sha256, "{when}: half an object");
-            }
-        }
-    };
-    for file in &files {
-        let reader = larder.client().token(token::READER);
-        reader.get(&path::project_file(42, file)).expect(200);
-        kept(&larder, file);
-    }
-    for round in 0..5 {
-        std::thread::sleep(Duration::from_millis(30 * round));
-        larder.kill();
-        half("after a kill");
-        larder = larder.restart();
-    }
-    patiently("all are there", || {
-        larder.metric("larder_shared_store_queue") == Some(0.0)
-    });
-    half("at the end");
-    for file in &files {
-        assert!(fleet.bucket.has_blob(&file.sha256));
-    }
+    patiently("no note is left", || noted(&larder) == 0);
 }
 
 #[test]
 fn a_queue_that_is_full_says_so_and_holds_no_client_up() {
     let gitlab = GitLab::start();
-    let wheels: Vec<_> = (0..4)
-        .map(|n| {
-            Distribution::new(&format!("demo{n}"), "1.0")
-                .payload(20_000)
-                .wheel()
-        })
-        .collect();
-    for wheel in &wheels {
-        gitlab.publish(42, wheel);
-    }
+    let wheels = published(&gitlab, 4);
     let fleet = Fleet::new(Engine::SeaweedFs);
     let relay = FaultyRelay::start(fleet.bucket.address);
     relay.fails(RelayFault::Closed);
@@ -166,17 +100,10 @@ fn a_queue_that_is_full_says_so_and_holds_no_client_up() {
         reader.get(&path::project_file(42, wheel)).expect(200);
         kept(&larder, wheel);
         eventually("it is queued or left out", || {
-            let queued = larder
-                .metric("larder_shared_store_queue")
-                .unwrap_or_default();
-            let dropped = larder.metric("larder_shared_store_uploads_total{result=\"dropped\"}");
-            queued + dropped.unwrap_or_default() == at as f64 + 1.0
+            queue(&larder) + uploads(&larder, "dropped") == at as f64 + 1.0
         });
     }
-    assert_eq!(
-        larder.metric("larder_shared_store_uploads_total{result=\"dropped\"}"),
-        Some(2.0)
-    );
+    assert_eq!(uploads(&larder, "dropped"), 2.0);
     larder.wait_for_log("shared_store.queue");
 }
 
@@ -205,24 +132,23 @@ fn files_that_the_store_refuses_keep_none_from_it_and_are_given_up_while_it_take
     for wheel in &refused {
         download(wheel);
     }
-    patiently("both wait", || {
-        larder.metric("larder_shared_store_queue") == Some(2.0)
-    });
-    let lost = || larder.metric("larder_shared_store_uploads_total{result=\"lost\"}");
+    patiently("both wait", || queue(&larder) == 2.0);
     let mut others = 0;
-    while lost() != Some(2.0) {
+    while uploads(&larder, "lost") != 2.0 {
         assert!(others < 20, "{}", larder.metrics());
         let other = wheel(&format!("other{others}"), 20_000);
         download(&other);
         others += 1;
-        patiently("it is uploaded", || completed(&larder) == f64::from(others));
+        patiently("it is uploaded", || {
+            uploads(&larder, "completed") == f64::from(others)
+        });
         assert!(fleet.bucket.has_blob(&other.sha256));
     }
     for wheel in &refused {
         larder.wait_for_log(&wheel.filename);
         assert!(!fleet.bucket.has_blob(&wheel.sha256));
     }
-    patiently("no note is left", || queued(&larder) == 0);
+    patiently("no note is left", || noted(&larder) == 0);
 }
 
 #[test]
@@ -243,7 +169,38 @@ fn a_download_that_a_reload_finds_under_way_is_uploaded_without_a_restart() {
     larder.wait_for_log("the configuration was read again");
     gate.open();
     kept(&larder, &wheel);
-    patiently("it is uploaded", || completed(&larder) == 1.0);
+    patiently("it is uploaded", || uploads(&larder, "completed") == 1.0);
     assert!(fleet.bucket.has_blob(&wheel.sha256));
-    patiently("no note is left", || queued(&larder) == 0);
+    patiently("no note is left", || noted(&larder) == 0);
+}
+
+#[test]
+fn the_bucket_gets_nothing_of_a_file_that_the_disk_damaged_meanwhile() {
+    let gitlab = GitLab::start();
+    let file = Artifact::noise("large", "1.0", 12 << 20);
+    gitlab.publish(42, &file);
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let relay = FaultyRelay::start(fleet.bucket.address);
+    relay.fails(RelayFault::Closed);
+    let lines = "part_size = \"5MiB\"\nwrite_timeout = \"120s\"\nbreaker_failures = 0";
+    let member = fleet.member_with(Larder::builder(&gitlab), Some(relay.address()), lines);
+    let larder = member.start();
+    let reader = larder.client().token(token::READER);
+    reader.get(&path::project_file(42, &file)).expect(200);
+    kept(&larder, &file);
+    // In the last of three parts, and as a disk does it: no time tells of it.
+    let listing = StoreListing::of(&larder.cache_dir());
+    let path = &listing.blob(&file.sha256).expect("it is kept").path;
+    let stored = File::options().write(true).open(path).expect("our own");
+    let modified = stored.metadata().and_then(|told| told.modified());
+    stored.write_all_at(b"other", 11 << 20).expect("our own");
+    let times = FileTimes::new().set_modified(modified.expect("a time"));
+    stored.set_times(times).expect("our own");
+
+    relay.fails(RelayFault::None);
+    patiently("it is given up", || uploads(&larder, "lost") == 1.0);
+    larder.wait_for_log("was damaged");
+    let blobs = fleet.bucket.keys();
+    assert!(blobs.is_empty(), "{blobs:?}");
+    patiently("no note is left", || noted(&larder) == 0);
 }
