@@ -4,6 +4,7 @@
 //! cargo bench --profile dist --bench resolve                  # as it is published; three rounds, some five minutes
 //! cargo bench --profile dist --bench resolve -- --rounds 1
 //! cargo bench --profile dist --bench resolve -- --rounds 1 --timeline    # each request to GitLab, and when it came
+//! cargo bench --profile dist --bench resolve -- --fleet          # a fresh larder before a filled bucket
 //! ```
 //!
 //! Prints a table in Markdown and writes nothing else; everything happens on 127.0.0.1 and in
@@ -16,8 +17,10 @@
 //! one after another. The client's own cache is empty each time. A relay in front of whichever
 //! server the client talks to counts its requests and what it is sent, heads included; what GitLab
 //! was asked meanwhile is read from the stand-in's log, with bodies only. *Cold* is a larder with an
-//! empty store, *warm* the same larder once it has come to rest. Figures are medians of the rounds,
-//! and comparable within one run only.
+//! empty store, *warm* the same larder once it has come to rest. With `--fleet`, `uv pip install` of 42
+//! packages is behind a third one too: *fresh*, with an empty store and the bucket that the first one
+//! filled (SeaweedFS, of the Python index). It fails if GitLab sends that one a file. Figures are medians of the
+//! rounds, and comparable within one run only.
 
 #![expect(
     clippy::disallowed_methods,
@@ -32,9 +35,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use support::relay::{Passed, Relay};
-use support::{Act, Distribution, GitLab, Kind, Larder, Outcome, Workbench, path, python, token};
+use support::{
+    Act, Distribution, Engine, Entry, Fleet, GitLab, Kind, Larder, Outcome, Workbench, path,
+    python, token,
+};
 
 const PACKAGES: usize = 40;
+/// With two that no other needs.
+const PACKAGES_OF_FLEET: usize = 42;
 const VERSIONS: [&str; 3] = ["1.0", "2.0", "3.0"];
 const PROJECT: u64 = 42;
 const DISTANCE: Duration = Duration::from_millis(30);
@@ -59,7 +67,9 @@ fn main() -> ExitCode {
         .filter(|argument| argument != "--bench")
         .collect();
     let Some(options) = Options::parse(&arguments) else {
-        eprintln!("usage: cargo bench --profile dist --bench resolve -- [--rounds N] [--timeline]");
+        eprintln!(
+            "usage: cargo bench --profile dist --bench resolve -- [--rounds N] [--timeline] [--fleet]"
+        );
         return ExitCode::from(2);
     };
     if let Err(reason) = python::clients() {
@@ -69,7 +79,10 @@ fn main() -> ExitCode {
     let gitlab = GitLab::builder()
         .set(|settings| settings.latency = DISTANCE)
         .start();
-    let names = publish(&gitlab);
+    if options.fleet {
+        return fleet(&gitlab, &options);
+    }
+    let names = publish(&gitlab, PACKAGES);
     let mut rows = Vec::new();
     for ranges in [true, false] {
         gitlab.behave();
@@ -80,31 +93,88 @@ fn main() -> ExitCode {
         for command in [Command::Lock, Command::Install, Command::Pip] {
             let mut samples = Vec::new();
             for _ in 0..options.rounds {
-                samples.push(round(&gitlab, command, &names, options.timeline));
+                samples.push(round(&gitlab, command, &names[..8], options.timeline));
             }
-            let mut direct = Duration::ZERO;
-            for way in 0..samples[0].len() {
-                let of_way = samples.iter().map(|round| round[way].clone()).collect();
-                let sample = median(of_way);
-                if way == 0 {
-                    direct = sample.took;
-                }
-                rows.push(Row {
-                    ranges,
-                    command,
-                    ratio: sample.took.as_secs_f64() / direct.as_secs_f64(),
-                    sample,
-                });
-            }
+            rows.extend(medians(ranges, command, &samples));
         }
     }
-    print(&rows, options.rounds);
+    print(PACKAGES, &rows, options.rounds);
     ExitCode::SUCCESS
+}
+
+fn medians(ranges: bool, command: Command, samples: &[Vec<Sample>]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut direct = Duration::ZERO;
+    for way in 0..samples[0].len() {
+        let of_way = samples.iter().map(|round| round[way].clone()).collect();
+        let sample = median(of_way);
+        if way == 0 {
+            direct = sample.took;
+        }
+        rows.push(Row {
+            ranges,
+            command,
+            ratio: sample.took.as_secs_f64() / direct.as_secs_f64(),
+            sample,
+        });
+    }
+    rows
+}
+
+/// The same install directly, from a warm larder, and from a fresh one with a filled bucket.
+fn fleet(gitlab: &GitLab, options: &Options) -> ExitCode {
+    let names = publish(gitlab, PACKAGES_OF_FLEET);
+    let wanted = [&names[..8], &names[PACKAGES..]].concat();
+    let samples: Vec<_> = (0..options.rounds)
+        .map(|_| round_of_fleet(gitlab, &wanted, options.timeline))
+        .collect();
+    let rows = medians(true, Command::Install, &samples);
+    print(PACKAGES_OF_FLEET, &rows, options.rounds);
+    let warm = &rows[2].sample;
+    let fresh = &rows[3].sample;
+    println!(
+        "\nfresh ÷ warm: {:.2}",
+        fresh.took.as_secs_f64() / warm.took.as_secs_f64()
+    );
+    // A question about a right may be one for the first byte.
+    if fresh.files > 0 {
+        eprintln!("GitLab sent a fresh larder {} files", fresh.files);
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn round_of_fleet(gitlab: &GitLab, wanted: &[String], timeline: bool) -> Vec<Sample> {
+    let command = Command::Install;
+    let relay = Relay::start(gitlab.address());
+    gitlab.set(|settings| settings.external_url = Some(relay.url()));
+    let direct = measure("direct", gitlab, &relay, command, wanted, timeline);
+    gitlab.set(|settings| settings.external_url = None);
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let member = || {
+        let builder = Larder::builder(gitlab).sections("[metadata]");
+        fleet.member(builder).start()
+    };
+    let first = member();
+    let relay = Relay::start(first.address());
+    let cold = measure("larder, cold", gitlab, &relay, command, wanted, timeline);
+    come_to_rest(gitlab);
+    while first.metric("larder_shared_store_queue") != Some(0.0) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let warm = measure("larder, warm", gitlab, &relay, command, wanted, timeline);
+    drop(first);
+    let second = member();
+    let relay = Relay::start(second.address());
+    let fresh = measure("larder, fresh", gitlab, &relay, command, wanted, timeline);
+    come_to_rest(gitlab);
+    vec![direct, cold, warm, fresh]
 }
 
 struct Options {
     rounds: usize,
     timeline: bool,
+    fleet: bool,
 }
 
 impl Options {
@@ -112,11 +182,13 @@ impl Options {
         let mut options = Self {
             rounds: 3,
             timeline: false,
+            fleet: false,
         };
         let mut left = arguments.iter();
         while let Some(argument) = left.next() {
             match argument.as_str() {
                 "--timeline" => options.timeline = true,
+                "--fleet" => options.fleet = true,
                 "--rounds" => options.rounds = left.next()?.parse().ok()?,
                 _ => return None,
             }
@@ -150,6 +222,8 @@ struct Sample {
     way: &'static str,
     client: Passed,
     upstream: Passed,
+    /// That GitLab sent more of than the byte that a question about a right may take.
+    files: u64,
     took: Duration,
 }
 
@@ -161,9 +235,9 @@ struct Row {
     ratio: f64,
 }
 
-/// Fills the project with the packages, and gives their names.
-fn publish(gitlab: &GitLab) -> Vec<String> {
-    let names: Vec<String> = (0..PACKAGES)
+/// Fills the project with so many packages, and gives their names.
+fn publish(gitlab: &GitLab, packages: usize) -> Vec<String> {
+    let names: Vec<String> = (0..packages)
         .map(|number| format!("part-{number:02}"))
         .collect();
     for (number, name) in names.iter().enumerate() {
@@ -227,6 +301,8 @@ fn measure(
     let client = relay.take();
     let entries = gitlab.log().entries();
     let bytes = entries.iter().map(|entry| entry.body_sent).sum();
+    let is_file = |entry: &&Entry| entry.is_file_body() && entry.body_sent > 1;
+    let files = entries.iter().filter(is_file).count() as u64;
     if timeline {
         println!("{command}, {way}: {:.3} s", took.as_secs_f64());
         for entry in &entries {
@@ -250,12 +326,14 @@ fn measure(
             requests: entries.len() as u64,
             bytes,
         },
+        files,
         took,
     }
 }
 
-/// The command as a new user runs it, with nothing in any cache of theirs.
-fn run(command: Command, server: &str, names: &[String]) -> Outcome {
+/// The command as a new user runs it, with nothing in any cache of theirs. The names are those of
+/// packages that need all the others between them.
+fn run(command: Command, server: &str, wanted: &[String]) -> Outcome {
     let user = Workbench::new();
     let host = server.trim_start_matches("http://");
     let index = format!(
@@ -264,8 +342,6 @@ fn run(command: Command, server: &str, names: &[String]) -> Outcome {
         path::project_index(PROJECT)
     );
     let python = python::program("python").to_string_lossy().into_owned();
-    // Between them they need all the others.
-    let wanted = &names[..8];
     match command {
         Command::Lock => {
             user.write(
@@ -342,15 +418,16 @@ fn median(samples: Vec<Sample>) -> Sample {
             requests: middle(|s| s.upstream.requests),
             bytes: middle(|s| s.upstream.bytes),
         },
+        files: middle(|s| s.files),
         took: Duration::from_micros(middle(|s| {
             u64::try_from(s.took.as_micros()).unwrap_or(u64::MAX)
         })),
     }
 }
 
-fn print(rows: &[Row], rounds: usize) {
+fn print(packages: usize, rows: &[Row], rounds: usize) {
     println!(
-        "{PACKAGES} packages, {} ms to GitLab, no metadata there; medians of {rounds}.\n",
+        "{packages} packages, {} ms to GitLab, no metadata there; medians of {rounds}.\n",
         DISTANCE.as_millis()
     );
     println!(

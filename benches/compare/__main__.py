@@ -19,7 +19,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True  # leaves nothing in the source tree
 import machine  # noqa: E402
 from bench import Bench, remove, say  # noqa: E402
-from points import cold, expired, growth, hot, install, memory, startup  # noqa: E402
+from points import cold, expired, growth, hot, install, memory, shared, startup  # noqa: E402
 
 # Modules, and the groups of points that each one measures.
 MODULES = [
@@ -28,6 +28,7 @@ MODULES = [
     (expired, ["expired"]),
     (memory, ["memory"]),
     (install, ["install"]),
+    (shared, ["shared"]),
     # The last two share a large store, which the first grows and the second only opens.
     (growth, ["growth"]),
     (startup, ["startup"]),
