@@ -186,3 +186,115 @@ impl ReadAhead {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests own their clock")]
+mod tests {
+    use bytes::Bytes;
+    use http::{HeaderMap, StatusCode};
+
+    use super::*;
+    use crate::access::Caller;
+
+    const EPOCH: [u64; 2] = [1, 1];
+
+    fn request(name: &str) -> PageRequest {
+        let scope = Scope::mirror("pypi").expect("a scope");
+        PageRequest {
+            caller: Caller::anonymous(),
+            page: PageRef::parse(scope, name).expect("a page"),
+            format: Format::Json,
+            insists: false,
+        }
+    }
+
+    fn found(
+        table: &ReadAhead,
+        request: &PageRequest,
+        epoch: [u64; 2],
+        now: Instant,
+    ) -> &'static str {
+        match table.asked(request, || epoch, now) {
+            FoundAhead::Nothing => "nothing",
+            FoundAhead::Page => "page",
+            FoundAhead::Answer(_) => "answer",
+        }
+    }
+
+    fn refusal() -> PassThrough {
+        PassThrough {
+            status: StatusCode::NOT_FOUND,
+            reason: None,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn a_caller_resolves_for_a_while_and_where_it_was_given_the_wheels_page() {
+        let start = Instant::now();
+        let table = ReadAhead::default();
+        let who = Caller::anonymous().fingerprint();
+        let wheel = "whole-1.0-py3-none-any.whl";
+        assert!(table.place(who, wheel, start).is_none());
+        assert!(!table.begin(&request("part"), 8, start));
+        table.given(&request("whole"), start);
+        let scope = Scope::mirror("pypi").expect("a scope");
+        assert_eq!(table.place(who, wheel, start), Some((scope, Format::Json)));
+        assert!(
+            table
+                .place(who, "other-1.0-py3-none-any.whl", start)
+                .is_none()
+        );
+        assert!(table.place(who, "whole-1.0.tar.gz", start).is_none());
+        assert!(table.place(who, wheel, start + RESOLVES_FOR).is_none());
+    }
+
+    #[test]
+    fn unasked_pages_are_bounded_and_forgiven_in_time() {
+        let start = Instant::now();
+        let table = ReadAhead::default();
+        table.given(&request("whole"), start);
+        assert!(table.begin(&request("one"), 2, start));
+        assert!(!table.begin(&request("one"), 2, start), "once");
+        assert!(table.begin(&request("two"), 2, start));
+        assert!(!table.begin(&request("three"), 2, start), "two wait");
+        assert_eq!(found(&table, &request("one"), EPOCH, start), "page");
+        assert_eq!(found(&table, &request("one"), EPOCH, start), "nothing");
+        assert!(table.begin(&request("three"), 2, start));
+        let later = start + UNASKED_COUNTS_FOR;
+        table.given(&request("whole"), later);
+        assert!(table.begin(&request("four"), 2, later));
+        let html = PageRequest {
+            format: Format::Html,
+            ..request("four")
+        };
+        assert_eq!(found(&table, &html, EPOCH, later), "nothing");
+    }
+
+    #[test]
+    fn an_answer_waits_once_for_a_while_and_in_its_epoch_alone() {
+        let start = Instant::now();
+        let late = start + ANSWER_HELD_FOR;
+        let insisting = PageRequest {
+            insists: true,
+            ..request("part")
+        };
+        for (asked, epoch, now, told) in [
+            (request("part"), EPOCH, start, "answer"),
+            (request("part"), [2, 1], start, "page"),
+            (request("part"), [1, 2], start, "page"),
+            (request("part"), EPOCH, late, "page"),
+            (insisting, EPOCH, start, "page"),
+        ] {
+            let table = ReadAhead::default();
+            table.given(&request("whole"), start);
+            assert!(table.begin(&request("part"), 8, start));
+            table.hold(&request("part"), refusal(), EPOCH);
+            assert_eq!(found(&table, &asked, epoch, now), told, "{epoch:?}");
+            assert_eq!(found(&table, &asked, epoch, now), "nothing", "once");
+            table.hold(&request("part"), refusal(), EPOCH);
+            assert_eq!(found(&table, &asked, epoch, now), "nothing", "too late");
+        }
+    }
+}
