@@ -21,7 +21,7 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use divan::{AllocProfiler, Bencher};
 use http::{Method, StatusCode, Uri};
@@ -32,10 +32,11 @@ use larder::index::measured::{
     CacheEntry, CacheKey, LinkPolicy, LinkRules, Memory, Page, RewriteJob, Rewriting, RewrittenPage,
 };
 use larder::log::LogConfig;
+use larder::registry::policy::{AgeRule, Policies};
 use larder::registry::{Base, Bases, FileRef, PageRef, PrivateNames, Route, Scope, ScopeKind};
 use larder::server::measured::{AccessLogEntry, ClientAddress, LoggedRequest};
-use larder::simple::{Format, WheelFilename};
-use larder::store::Store;
+use larder::simple::{FileFacts, Format, WheelFilename};
+use larder::store::{DatedFile, PageDates, Store};
 use larder::upstream::Validators;
 use larder::values::byte_range::{ByteRange, Extent};
 use larder::values::cache_status::CacheStatus;
@@ -50,7 +51,7 @@ use tempfile::TempDir;
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
 
 /// In the order of a request's way.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step::new("route of a page", 20_000, page_route),
     Step::new("route of a file", 20_000, file_route),
     Step::new("range of a file", 20_000, range),
@@ -60,6 +61,7 @@ const STEPS: [Step; 10] = [
     Step::new("entry in the access log", 5_000, access_log_entry),
     Step::new("11 links rewritten", 100, eleven_links),
     Step::new("5,000 links rewritten", 2, many_links),
+    Step::new("5,000 links rewritten, by age", 2, judged_links),
     Step::new("METADATA of a wheel", 100, metadata),
 ];
 
@@ -252,7 +254,7 @@ fn page_in_memory() -> Work {
     let caller = Caller::anonymous();
     let body = listing(11);
     let prepared = Page::prepare(
-        rewritten(&job(), &body),
+        rewritten(&job(Policies::default()), &body),
         &store.metadata_index,
         0,
         Instant::now(),
@@ -312,9 +314,41 @@ fn many_links() -> Work {
     links(5_000)
 }
 
+/// With a minimum age, and a date of each file.
+fn judged_links() -> Work {
+    let body = listing(5_000);
+    let policies = Policies {
+        gitlab: AgeRule {
+            min_age: Duration::from_secs(7 * 24 * 3600),
+            section: "gitlab".into(),
+            ..AgeRule::default()
+        },
+        ..Policies::default()
+    };
+    let mut dates = PageDates::default();
+    for number in 0..5_000 {
+        let file = file(number);
+        dates.add(DatedFile {
+            digest: file.digest,
+            filename: file.filename.as_str().to_owned(),
+            facts: FileFacts {
+                size: Some(1),
+                upload_time: Some(SystemTime::UNIX_EPOCH),
+            },
+        });
+    }
+    let job = RewriteJob {
+        dates: Arc::new(dates),
+        ..job(policies)
+    };
+    Box::new(move || {
+        black_box(rewritten(black_box(&job), black_box(&body)));
+    })
+}
+
 fn links(count: usize) -> Work {
     let body = listing(count);
-    let job = job();
+    let job = job(Policies::default());
     Box::new(move || {
         black_box(rewritten(&job, black_box(&body)));
     })
@@ -372,7 +406,7 @@ fn listing(count: usize) -> Vec<u8> {
     html.into_bytes()
 }
 
-fn job() -> RewriteJob {
+fn job(policies: Policies) -> RewriteJob {
     let base = Base::parse(GITLAB).expect("a base");
     let rules = LinkRules::GitLab {
         bases: Bases::new(base.clone(), Vec::new()),
@@ -384,7 +418,7 @@ fn job() -> RewriteJob {
         source: Format::Html,
         target: Format::Html,
         url: base.url(&Route::Page(page())),
-        links: LinkPolicy::new(rules, Arc::new(private), Arc::default(), ""),
+        links: LinkPolicy::new(rules, Arc::new(private), Arc::new(policies), ""),
         dates: Arc::default(),
     }
 }

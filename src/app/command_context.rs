@@ -111,8 +111,9 @@ impl CommandContext {
 /// # Errors
 /// What is wrong with the configuration.
 pub fn command_context(config: &Config) -> Result<CommandContext, StartError> {
-    let known = known_mirrors(config, &learned_facts(config))?;
-    let sources = sources(config, &known)?;
+    let facts = learned_facts(config);
+    let known = known_mirrors(config, &facts)?;
+    let sources = sources(config, &known, &facts)?;
     let mut mirrors = Vec::new();
     for mirror in known {
         if mirror.base.index().is_some() {

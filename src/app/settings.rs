@@ -15,9 +15,10 @@ use crate::access::{Credential, OfflineKeys};
 use crate::admin::{Lifetimes, StatusSettings};
 use crate::app::config::Config;
 use crate::index::{MirrorPages, PageSources};
-use crate::registry::policy::{AgeRule, Policies};
+use crate::registry::policy::{AgeRule, Policies, PolicyException};
 use crate::registry::{Base, Bases, PrivateNames, Scope, Swap};
 use crate::server::{Certificates, ListenAddress};
+use crate::store::LearnedFacts;
 use crate::upstream::{PUBLIC_INDEX, UnhashedFiles};
 use crate::values::secret_file::SecretFile;
 use crate::values::validity::Validity;
@@ -141,7 +142,7 @@ fn with_file<T, E: Display>(
 }
 
 /// What files are judged by. What GitLab points to has no section of its own, and goes by GitLab's.
-pub fn policies(config: &Config, known: &[KnownMirror]) -> Policies {
+fn policies(config: &Config, known: &[KnownMirror], facts: &LearnedFacts) -> Policies {
     let gitlab = AgeRule {
         min_age: config.gitlab.min_age.0,
         undated: config.gitlab.undated,
@@ -161,15 +162,28 @@ pub fn policies(config: &Config, known: &[KnownMirror]) -> Policies {
         };
         mirrors.insert(mirror.base.scope().clone(), rule);
     }
+    let mut exceptions = config.exceptions();
+    for brought in &facts.exceptions {
+        let own = exceptions.iter().any(|own| own.written == *brought);
+        if let Ok(exception) = PolicyException::parse(brought)
+            && !own
+        {
+            exceptions.push(Arc::new(exception));
+        }
+    }
     Policies {
         gitlab,
         mirrors,
-        exceptions: config.exceptions(),
+        exceptions,
     }
 }
 
 /// What the index has to know of GitLab and of each mirror.
-pub fn sources(config: &Config, known: &[KnownMirror]) -> Result<PageSources, StartError> {
+pub fn sources(
+    config: &Config,
+    known: &[KnownMirror],
+    facts: &LearnedFacts,
+) -> Result<PageSources, StartError> {
     let mut mirrors = Vec::new();
     for mirror in known {
         mirrors.push(MirrorPages {
@@ -180,7 +194,7 @@ pub fn sources(config: &Config, known: &[KnownMirror]) -> Result<PageSources, St
     }
     let private = private_names(config)?;
     let prefix = config.path_prefix();
-    let policies = policies(config, known);
+    let policies = policies(config, known, facts);
     let bases = bases(config)?;
     Ok(PageSources::new(bases, mirrors, private, policies, &prefix))
 }

@@ -135,7 +135,7 @@ impl<'a> Parts<'a> {
         };
         Ok(Pages::new(
             config.index.clone(),
-            sources(config, &self.mirrors)?,
+            sources(config, &self.mirrors, &store.learned.facts())?,
             dependencies,
         ))
     }
@@ -175,7 +175,13 @@ impl<'a> Parts<'a> {
             "" => None,
             path => Some(PathBuf::from(path)),
         };
-        BundleService::new(Arc::clone(&self.shared.store), Arc::clone(pages), signers)
+        let remaking = Arc::clone(&self.shared.remaking);
+        BundleService::new(
+            Arc::clone(&self.shared.store),
+            Arc::clone(pages),
+            signers,
+            Box::new(move || remaking.wait()),
+        )
     }
 
     fn admin(&self, pages: &Arc<Pages>, files: &Arc<Files>, entrances: Entrances<'_>) -> Admin {

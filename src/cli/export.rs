@@ -31,6 +31,7 @@ use crate::airgap::bundle::{
 };
 use crate::airgap::{CONTENT, Export, Exported, sign};
 use crate::control::{Amount, Client, ClientError, empty, post};
+use crate::registry::policy::ExceptionConfig;
 use crate::values::byte_size::in_units;
 use crate::values::clock;
 use crate::values::digest::Digest;
@@ -116,7 +117,11 @@ async fn write(
     arguments: &ExportArguments,
     client: &Client,
 ) -> Result<Vec<WrittenPart>, CommandError> {
-    let (mut manifest, pages) = ask(arguments, client).await?;
+    let Offered {
+        mut manifest,
+        pages,
+        exceptions,
+    } = ask(arguments, client).await?;
     let mut base_id = None;
     let mut old = HashSet::new();
     if let Some(path) = &arguments.since {
@@ -139,6 +144,7 @@ async fn write(
 
     let created = humantime::format_rfc3339_seconds(clock::wall()).to_string();
     let plan = BundlePlan::new(manifest, count, base_id, arguments.set.clone(), created)?;
+    let plan = plan.with_exceptions(exceptions);
     let bar = bar(sizes.iter().sum(), arguments.json);
     let carrier = Carrier {
         arguments,
@@ -162,16 +168,21 @@ async fn write(
     Ok(written)
 }
 
-/// What there is, as the manifest of a bundle, and the pages by digest.
-async fn ask(
-    arguments: &ExportArguments,
-    client: &Client,
-) -> Result<(Manifest, HashMap<Digest, String>), CommandError> {
+/// What there is to export.
+struct Offered {
+    manifest: Manifest,
+    /// By digest.
+    pages: HashMap<Digest, String>,
+    exceptions: Vec<ExceptionConfig>,
+}
+
+async fn ask(arguments: &ExportArguments, client: &Client) -> Result<Offered, CommandError> {
     let set = arguments.set.clone();
     let mut events = client.run(&Export { set }).await?;
     let mut files = Vec::new();
     let mut pages = Vec::new();
     let mut bodies: Vec<String> = Vec::new();
+    let mut exceptions = Vec::new();
     while let Some(event) = events.next().await? {
         match event {
             Exported::Page {
@@ -194,6 +205,7 @@ async fn ask(
                 }
             }
             Exported::File(file) => files.push(*file),
+            Exported::Exceptions(told) => exceptions = told,
         }
     }
     if files.is_empty() {
@@ -207,7 +219,11 @@ async fn ask(
         page.size = body.len() as u64;
         by_digest.insert(page.sha256, body);
     }
-    Ok((Manifest::new(files, pages)?, by_digest))
+    Ok(Offered {
+        manifest: Manifest::new(files, pages)?,
+        pages: by_digest,
+        exceptions,
+    })
 }
 
 fn unusable(path: &Path, why: &io::Error) -> CommandError {

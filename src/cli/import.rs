@@ -245,6 +245,7 @@ fn in_words(line: &ImportedBundle<'_>) -> String {
         pages,
         new_blobs,
         new_bytes,
+        exceptions,
         ..
     } = line.imported;
     let which = if part.of > 1 {
@@ -262,5 +263,13 @@ fn in_words(line: &ImportedBundle<'_>) -> String {
     let files = counted(*files, "file", "files");
     let pages = counted(*pages, "page", "pages");
     let blobs = counted(*new_blobs, "new blob", "new blobs");
-    format!("{file}: {which}{done} {files} on {pages}, {blobs} of {size}{signature}\n  id {id}\n")
+    let carried = counted(*exceptions, "exception", "exceptions");
+    let passing = match (exceptions, signed) {
+        (0, _) => String::new(),
+        (_, true) => format!(", {carried}"),
+        (_, false) => format!(", without its {carried} (import.allowed_signers)"),
+    };
+    format!(
+        "{file}: {which}{done} {files} on {pages}, {blobs} of {size}{signature}{passing}\n  id {id}\n"
+    )
 }

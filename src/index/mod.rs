@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::access::Authorization;
-use crate::registry::policy::PolicyReading;
+use crate::registry::policy::{ExceptionConfig, PolicyReading};
 use crate::registry::{PageRef, Route, Scope};
 use crate::simple::{Format, ProjectName};
 use crate::upstream::{Forward, Peer, UpstreamError};
@@ -182,6 +182,18 @@ impl Pages {
     pub fn policies(&self) -> PolicyReading {
         let counts = &self.fetcher.dependencies.policy_counts;
         PolicyReading::of(self.fetcher.sources.policies(), counts, clock::wall())
+    }
+
+    /// The exceptions that hold now, as they were written.
+    pub fn exceptions(&self) -> Vec<ExceptionConfig> {
+        let now = clock::wall();
+        let mut holding = Vec::new();
+        for exception in &self.fetcher.sources.policies().exceptions {
+            if !exception.is_over(now) {
+                holding.push(exception.written.clone());
+            }
+        }
+        holding
     }
 
     /// What was learned of the files of GitLab's pages.

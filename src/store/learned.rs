@@ -1,6 +1,6 @@
 //! What larder learned of upstreams and keeps with what it fetched from them: the public index that
-//! a GitLab points to, the file hosts that an index's pages named, and the mirrors that a parent
-//! serves.
+//! a GitLab points to, the file hosts that an index's pages named, the mirrors that a parent serves,
+//! and the exceptions that signed bundles brought.
 //!
 //! One small file, replaced as a whole. What is read is judged again by its reader, because another
 //! configuration may have written it. Must not judge it.
@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -18,12 +19,16 @@ use serde::{Deserialize, Serialize};
 use super::error::StoreError;
 use super::folder::Folder;
 use super::layout::Layout;
+use crate::registry::policy::{ExceptionConfig, PolicyException};
 
 /// Longest file that is read.
 const BYTES_MAX: u64 = 256 << 10;
 
 /// GitLabs and indexes that are remembered; more are a sign that the file is no good.
 const ENTRIES_MAX: usize = 64;
+
+/// Exceptions of bundles that are remembered.
+const EXCEPTIONS_MAX: usize = 256;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -32,6 +37,8 @@ pub struct LearnedFacts {
     pub public_indexes: BTreeMap<String, String>,
     /// By the URL of an index, the origins that its pages named as where files are.
     pub file_hosts: BTreeMap<String, Vec<String>>,
+    /// Those of `[[exceptions]]` that signed bundles brought.
+    pub exceptions: Vec<ExceptionConfig>,
     /// By the URL of a parent, what it serves.
     pub parents: BTreeMap<String, ParentFacts>,
 }
@@ -84,6 +91,30 @@ impl Learned {
     /// When the folder cannot be written; it is known here all the same.
     pub fn note_parent(&self, parent: &str, serves: ParentFacts) -> Result<(), StoreError> {
         self.change(|facts| insert(&mut facts.parents, parent, serves))
+    }
+
+    /// Notes exceptions that a bundle brought, in place of those that are over.
+    ///
+    /// # Errors
+    /// When the folder cannot be written; they are known here all the same.
+    pub fn note_exceptions(
+        &self,
+        brought: &[ExceptionConfig],
+        now: SystemTime,
+    ) -> Result<(), StoreError> {
+        self.change(|facts| {
+            let holds = |written: &ExceptionConfig| match PolicyException::parse(written) {
+                Ok(exception) => !exception.is_over(now),
+                Err(_) => false,
+            };
+            facts.exceptions.retain(holds);
+            for written in brought {
+                let is_known = facts.exceptions.contains(written);
+                if holds(written) && !is_known && facts.exceptions.len() < EXCEPTIONS_MAX {
+                    facts.exceptions.push(written.clone());
+                }
+            }
+        })
     }
 
     /// Forgets where the redirects of any GitLab lead, and which hosts have the files of these

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::BundleError;
 use super::{DESCRIPTION, DESCRIPTION_BYTES_MAX, FORMAT};
+use crate::registry::policy::ExceptionConfig;
 use crate::values::digest::Digest;
 
 /// Most parts of one bundle.
@@ -32,6 +33,9 @@ pub struct Description {
     pub blobs: u64,
     /// Bytes of these blobs.
     pub bytes: u64,
+    /// What policies of the larder that wrote it let pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exceptions: Vec<ExceptionConfig>,
 }
 
 /// One tar of those that make up a bundle.

@@ -10,6 +10,7 @@ use super::error::BundleError;
 use super::item::{Item, items};
 use super::manifest::Manifest;
 use super::{CONTENTS, DESCRIPTION, FORMAT, MANIFEST, SIGNATURE, SIGNATURE_BYTES_MAX, SUMS, sums};
+use crate::registry::policy::ExceptionConfig;
 use crate::values::digest::{Digest, Hasher};
 
 /// A bundle as it is to be written: the manifest in its lasting form, and what all parts say of
@@ -21,6 +22,7 @@ pub struct BundlePlan {
     base: Option<Digest>,
     set: Option<String>,
     created: String,
+    exceptions: Vec<ExceptionConfig>,
 }
 
 /// What one part begins with, up to where it is signed.
@@ -48,7 +50,14 @@ impl BundlePlan {
             base,
             set,
             created,
+            exceptions: Vec::new(),
         })
+    }
+
+    /// The same with what policies of its writer let pass.
+    #[must_use]
+    pub fn with_exceptions(self, exceptions: Vec<ExceptionConfig>) -> Self {
+        Self { exceptions, ..self }
     }
 
     pub fn manifest(&self) -> &Manifest {
@@ -114,6 +123,7 @@ impl BundlePlan {
             pages: self.manifest.pages().len() as u64,
             blobs,
             bytes,
+            exceptions: self.exceptions.clone(),
         };
         let description = description.to_json()?;
         let contents = sums::contents(&here);

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::BundleService;
 use crate::airgap::bundle::{FileLine, MetadataLine};
 use crate::control::{Command, Gone, Reporter};
+use crate::registry::policy::ExceptionConfig;
 use crate::registry::{MirrorPath, PageRef, Route};
 use crate::simple::{ListingFile, ProjectListing, ProjectName, file_version, project_candidates};
 use crate::store::{
@@ -48,6 +49,8 @@ pub enum Exported {
     /// Of the last page.
     Body(String),
     File(Box<FileLine>),
+    /// Those that are not over.
+    Exceptions(Vec<ExceptionConfig>),
 }
 
 /// The bytes of one content follow as they are: `POST /-/control/content/<sha256>`.
@@ -117,6 +120,10 @@ impl BundleService {
         self.add_unlisted(&cached, &mut carried);
         for (_, listing) in carried.pages.values() {
             prefer_published(listing, &mut cached, &published);
+        }
+        let exceptions = self.pages.exceptions();
+        if !exceptions.is_empty() {
+            out.tell(Exported::Exceptions(exceptions))?;
         }
         tell(&mut carried, &cached, out)
     }

@@ -60,6 +60,9 @@ pub struct Imported {
     pub awaited_blobs: u64,
     /// These parts, in order.
     pub awaited_parts: Vec<u32>,
+    /// Exceptions that it carries; they count if it is signed.
+    #[serde(default)]
+    pub exceptions: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -145,6 +148,7 @@ impl BundleService {
             new_bytes: taken.new_bytes,
             awaited_blobs,
             awaited_parts: awaited_parts.into_iter().collect(),
+            exceptions: front.description.exceptions.len() as u64,
         };
         if !command.check {
             self.keep(staging, &front, taken.pages, &imported)?;
@@ -220,6 +224,30 @@ impl BundleService {
         self.store.sync()?;
         // Pages changed on disk: those in memory count no more.
         self.pages.forget();
+        self.keep_exceptions(&front.description, imported)
+    }
+
+    /// An exception loosens what the operator here has set, so that the word of a key is needed that
+    /// the operator allows.
+    fn keep_exceptions(
+        &self,
+        description: &Description,
+        imported: &Imported,
+    ) -> Result<(), ImportError> {
+        let exceptions = &description.exceptions;
+        if exceptions.is_empty() {
+            return Ok(());
+        }
+        if !imported.signed {
+            tracing::warn!(
+                bundle = %imported.id, exceptions = exceptions.len(),
+                "the exceptions of a bundle are not taken: no key of import.allowed_signers signed it"
+            );
+            return Ok(());
+        }
+        let learned = &self.store.learned;
+        learned.note_exceptions(exceptions, clock::wall())?;
+        (self.remake)();
         Ok(())
     }
 

@@ -42,14 +42,22 @@ pub struct BundleService {
     pages: Arc<Pages>,
     /// The keys that a bundle must be signed with; `None`: it need not be.
     allowed_signers: Option<PathBuf>,
+    /// Returns when the services know what was learned.
+    remake: Box<dyn Fn() + Send + Sync>,
 }
 
 impl BundleService {
-    pub fn new(store: Arc<Store>, pages: Arc<Pages>, allowed_signers: Option<PathBuf>) -> Self {
+    pub fn new(
+        store: Arc<Store>,
+        pages: Arc<Pages>,
+        allowed_signers: Option<PathBuf>,
+        remake: Box<dyn Fn() + Send + Sync>,
+    ) -> Self {
         Self {
             store,
             pages,
             allowed_signers,
+            remake,
         }
     }
 

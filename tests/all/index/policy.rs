@@ -583,3 +583,68 @@ fn policies_and_exceptions_are_told() {
     let said = String::from_utf8_lossy(&checked.stderr).into_owned();
     assert!(said.contains("is over and void"), "{said}");
 }
+
+/// Exceptions cross the gap with a bundle, and count where a key signed it that the far side allows.
+#[test]
+fn r34_exceptions_of_a_signed_bundle_count_on_the_far_side() {
+    let world = World::new();
+    let near = world.larder(true, "").start();
+    let client = near.client().token(token::READER);
+    for accept in FORMATS {
+        let page = path::project_page(42, PROJECT);
+        assert_eq!(names(&get_as(&client, &page, accept)).len(), 2);
+    }
+    let excepted = artifact("4.0");
+    let address = path::project_file(42, &excepted);
+    client.get(&address).expect(200);
+    crate::common::delivery::kept(&near, &excepted);
+    let path_of = |name: &str| near.home().join(name).to_string_lossy().into_owned();
+    let key = path_of("key");
+    let made = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-N", "", "-t", "ed25519", "-f", &key])
+        .status();
+    assert!(made.expect("ssh-keygen").success());
+    let public = std::fs::read_to_string(format!("{key}.pub")).expect("a public key");
+    let signers = path_of("signers");
+    std::fs::write(&signers, format!("larder {public}")).expect("a writable folder");
+    let bundle = path_of("signed.tar");
+    let exported = near.command(&["export", "--sign", &key, &bundle]);
+    assert!(exported.status.success(), "{exported:?}");
+    for (allowed, given) in [(true, true), (false, false)] {
+        let import = match allowed {
+            true => format!("[import]\nallowed_signers = {signers:?}\n"),
+            false => String::new(),
+        };
+        let far = Larder::builder(&world.gitlab)
+            .setting("offline = true")
+            .gitlab_setting("min_age = \"7d\"")
+            .sections(&format!("{import}[auth]\noffline = \"open\""))
+            .start();
+        let imported = far.command(&["import", &bundle]);
+        let said = String::from_utf8_lossy(&imported.stdout).into_owned();
+        assert!(imported.status.success(), "{imported:?}");
+        assert!(said.contains("1 exception"), "{said}");
+        let mut far = Some(far);
+        for case in ["at once", "after a restart"] {
+            let running = far.take().expect("it runs");
+            let running = match case {
+                "at once" => running,
+                _ => running.restart(),
+            };
+            let client = running.client();
+            let reply = client.get(&address);
+            let shown = get_as(&client, &path::project_page(42, PROJECT), JSON);
+            if given {
+                assert_eq!(reply.expect(200), &excepted.bytes[..], "{case}");
+                assert_eq!(names(&shown), [excepted.filename.as_str()], "{case}");
+            } else {
+                assert_refused(&reply, "gitlab.min_age", case);
+                assert!(names(&shown).is_empty(), "{case}: {shown:?}");
+            }
+            let status = client.get("/-/status").json();
+            let in_force = &status["policies"]["exceptions"]["in_force"];
+            assert_eq!(*in_force, usize::from(given), "{case}");
+            far = Some(running);
+        }
+    }
+}
