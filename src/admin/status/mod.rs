@@ -22,6 +22,7 @@ mod project;
 mod project_page;
 mod report;
 mod setup;
+mod shared_store_report;
 mod upstream_report;
 mod words;
 

@@ -10,11 +10,12 @@ use serde::Serialize;
 
 use super::overview::{Lifetimes, Overview, StatusSettings};
 use super::policy_report::{PoliciesReport, UploadDatesReport};
+use super::shared_store_report::SharedStoreReport;
 use super::upstream_report::UpstreamReport;
-use super::words::{counted, grouped, share, time};
+use super::words::{counted, share, time};
 use crate::admin::metrics::{Failures, Served, Window};
 use crate::admin::{CertificateReading, Health};
-use crate::file::{DownloadProgress, SharedStoreReading};
+use crate::file::DownloadProgress;
 use crate::index::{GivenPages, PublicIndex};
 use crate::registry::Scope;
 use crate::upstream::ParentReading;
@@ -58,45 +59,6 @@ pub(super) struct Report {
     pub policies: PoliciesReport,
     pub page_fetches: u64,
     pub auth_cache_entries: u64,
-}
-
-/// What the shared store was good for since the start.
-#[derive(Debug, Serialize)]
-pub(super) struct SharedStoreReport {
-    pub sentence: String,
-    pub hits: u64,
-    /// Cold files that did not come from it, for whatever reason.
-    pub misses: u64,
-    pub uploaded: u64,
-    pub queue: u64,
-}
-
-impl SharedStoreReport {
-    fn of(read: &SharedStoreReading) -> Self {
-        let of = |counts: &[(&'static str, u64)], wanted: &str| {
-            let found = counts.iter().find(|(word, _)| *word == wanted);
-            found.map_or(0, |(_, count)| *count)
-        };
-        let asked: u64 = read.lookups.iter().map(|(_, count)| count).sum();
-        let hits = of(&read.lookups, "hit");
-        let misses = asked - hits;
-        let sentence = match &read.fault {
-            Some((why, _)) => format!("The shared store {why}"),
-            None => format!(
-                "{} of {} came from the shared store; {} to be uploaded",
-                grouped(hits),
-                counted(asked, "cold file", "cold files"),
-                counted(read.queue, "file is yet", "files are yet")
-            ),
-        };
-        Self {
-            sentence,
-            hits,
-            misses,
-            uploaded: of(&read.uploads, "completed"),
-            queue: read.queue,
-        }
-    }
 }
 
 #[derive(Debug, Serialize)]

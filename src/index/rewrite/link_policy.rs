@@ -19,17 +19,15 @@ use url::Url;
 use super::collected::Collected;
 use super::likely_wheels::LikelyWheel;
 use super::mirror_files::MirrorFile;
-use crate::registry::policy::{JudgedFile, Policies};
+use crate::registry::policy::Policies;
 use crate::registry::{
     Bases, FileRef, Filename, LinkTarget, MirrorBase, MirrorPath, PageRef, PrivateNames, Route,
     Scope, Stranger, recognise_portable,
 };
 use crate::simple::{
-    CoreMetadata, Decision, Entry, FileFacts, ProjectName, Replacement, SkippedEntries,
-    project_candidates,
+    CoreMetadata, Decision, Entry, ProjectName, Replacement, SkippedEntries, project_candidates,
 };
-use crate::store::{DatedFile, Holdings, PageDates, SeenFile, WheelMark};
-use crate::values::clock;
+use crate::store::{Holdings, PageDates, WheelMark};
 
 /// Things that were warned about, each once; more are not logged.
 const WARNED_MAX: usize = 64;
@@ -55,7 +53,7 @@ const PASSING_MAX: usize = 65_536;
 pub struct LinkPolicy {
     rules: LinkRules,
     private: Arc<PrivateNames>,
-    policies: Arc<Policies>,
+    pub(super) policies: Arc<Policies>,
     path_prefix: Arc<str>,
     /// Offline: only what is in here is listed.
     held: Option<Holdings>,
@@ -83,10 +81,10 @@ pub struct MirrorRules {
 }
 
 /// An entry, and what is known of it otherwise.
-struct Listed<'a> {
-    page: &'a PageRef,
-    entry: &'a Entry<'a>,
-    dates: &'a PageDates,
+pub(super) struct Listed<'a> {
+    pub page: &'a PageRef,
+    pub entry: &'a Entry<'a>,
+    pub dates: &'a PageDates,
 }
 
 impl MirrorRules {
@@ -260,22 +258,7 @@ impl LinkPolicy {
         if collected.written.is_none() {
             collected.written = Some(file.scope.clone());
         }
-        if let Some(told) = listed.entry.upload_time
-            && self.policies.judge_any(&file.scope)
-            && listed
-                .dates
-                .find(file.digest, file.filename.as_str())
-                .is_none()
-        {
-            collected.newly_dated.push(DatedFile {
-                digest: file.digest,
-                filename: file.filename.as_str().to_owned(),
-                facts: FileFacts {
-                    size: listed.entry.size,
-                    upload_time: Some(told),
-                },
-            });
-        }
+        self.note_date(listed, &file, collected);
         if self.is_refused(&judged, collected) {
             if !collected.passing {
                 collected.hidden.push(file);
@@ -376,50 +359,6 @@ impl LinkPolicy {
             (None, None) => None,
         };
         Ok(self.lead(&path.to_string(), file, entry, collected))
-    }
-
-    /// What policies judge an entry by. One without a date is noted as seen if it was not before,
-    /// where that counts.
-    fn judged<'a>(
-        &self,
-        listed: &Listed<'a>,
-        source: &'a Scope,
-        filename: &'a str,
-        collected: &mut Collected,
-    ) -> JudgedFile<'a> {
-        let Listed { page, entry, dates } = *listed;
-        let mut uploaded = entry.upload_time;
-        let mut first_seen = None;
-        if uploaded.is_none()
-            && let Some(digest) = entry.sha256
-        {
-            let known = dates.find(digest, &entry.name);
-            uploaded = known.and_then(|facts| facts.upload_time);
-            if uploaded.is_none() && self.policies.counts_first_seen(source) {
-                first_seen = dates.first_seen(digest, &entry.name);
-                if first_seen.is_none() {
-                    let seen = SeenFile {
-                        digest,
-                        filename: entry.name.clone().into_owned(),
-                        first_seen: clock::wall(),
-                    };
-                    first_seen = Some(seen.first_seen);
-                    collected.newly_seen.push(seen);
-                }
-            }
-        }
-        JudgedFile {
-            source,
-            project: page.name.as_ref(),
-            filename,
-            uploaded,
-            first_seen,
-        }
-    }
-
-    fn is_refused(&self, judged: &JudgedFile<'_>, collected: &mut Collected) -> bool {
-        let verdict = self.policies.judge(judged, clock::wall());
-        collected.leave_out(&verdict)
     }
 
     /// A link that is one of our routes already.

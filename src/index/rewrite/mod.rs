@@ -4,6 +4,7 @@
 //! bytes come from or go.
 
 pub mod collected;
+mod judging;
 pub mod likely_wheels;
 pub mod link_policy;
 pub mod mirror_files;
