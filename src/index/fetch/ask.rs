@@ -153,6 +153,12 @@ impl Fetcher {
         let dates = &self.dependencies.dates;
         let listed = rewritten.collected.all_of_gitlab();
         let forgotten = dates.keep_listed(address, &listed).await;
+        if let Some(scope) = rewritten.collected.written.clone()
+            && scope != address.scope
+        {
+            let name = address.name.clone();
+            dates.keep_listed(&PageRef { scope, name }, &listed).await;
+        }
         // Of those that are gone the page shows none: one more that is learned makes it anew.
         rewritten.dates_known = rewritten.dates_known.saturating_sub(forgotten);
         let job = RewriteJob {
