@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::PolicyReason;
+use super::{AgeSince, PolicyReason};
 
 /// What becomes of a file whose upload date is not known, where there is a minimum age.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,14 +42,6 @@ pub struct AgeRule {
     pub undated: Undated,
     /// The section that says so: `gitlab`, or `mirrors.NAME`.
     pub section: Arc<str>,
-}
-
-/// From when a file's age counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AgeSince {
-    Uploaded(SystemTime),
-    FirstSeen(SystemTime),
-    Unknown,
 }
 
 impl AgeRule {

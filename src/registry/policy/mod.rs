@@ -32,11 +32,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-pub use self::age::{AgeRule, AgeSince, Undated};
+pub use self::age::{AgeRule, Undated};
 pub use self::counts::PolicyCounts;
 pub use self::exception::{ExceptionConfig, ExceptionError, PolicyException};
 pub use self::reading::{AgeReading, PolicyReading};
-pub use self::reason::{PolicyReason, PolicyRefusal};
+pub use self::reason::{AgeSince, PolicyReason, PolicyRefusal};
 use super::Scope;
 use crate::simple::{ProjectName, usual_project};
 

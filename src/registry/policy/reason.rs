@@ -6,7 +6,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::age::AgeSince;
+/// From when a file's age counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgeSince {
+    Uploaded(SystemTime),
+    FirstSeen(SystemTime),
+    Unknown,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyReason {
