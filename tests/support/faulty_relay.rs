@@ -107,7 +107,10 @@ impl FaultyRelay {
 
 fn serve(client: TcpStream, server: SocketAddr, shared: &Arc<Shared>) {
     match shared.fault() {
-        RelayFault::Closed => {}
+        // Also the handle that is kept of it.
+        RelayFault::Closed => {
+            let _ = client.shutdown(Shutdown::Both);
+        }
         RelayFault::Answers { status, body } => answer(client, status, body),
         RelayFault::Withholds { status } => withhold(client, status),
         RelayFault::Floods { status } => flood(client, status),
