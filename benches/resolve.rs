@@ -36,8 +36,8 @@ use std::time::{Duration, Instant};
 
 use support::relay::{Passed, Relay};
 use support::{
-    Act, Distribution, Engine, Entry, Fleet, GitLab, Kind, Larder, Outcome, Workbench, path,
-    python, token,
+    Act, Artifact, Distribution, Engine, Entry, Fleet, GitLab, Kind, Larder, Outcome, Workbench,
+    path, python, token,
 };
 
 const PACKAGES: usize = 40;
@@ -82,7 +82,7 @@ fn main() -> ExitCode {
     if options.fleet {
         return fleet(&gitlab, &options);
     }
-    let names = publish(&gitlab, PACKAGES);
+    let (names, _) = publish(&gitlab, PACKAGES);
     let mut rows = Vec::new();
     for ranges in [true, false] {
         gitlab.behave();
@@ -123,10 +123,10 @@ fn medians(ranges: bool, command: Command, samples: &[Vec<Sample>]) -> Vec<Row> 
 
 /// The same install directly, from a warm larder, and from a fresh one with a filled bucket.
 fn fleet(gitlab: &GitLab, options: &Options) -> ExitCode {
-    let names = publish(gitlab, PACKAGES_OF_FLEET);
+    let (names, wheels) = publish(gitlab, PACKAGES_OF_FLEET);
     let wanted = [&names[..8], &names[PACKAGES..]].concat();
     let samples: Vec<_> = (0..options.rounds)
-        .map(|_| round_of_fleet(gitlab, &wanted, options.timeline))
+        .map(|_| round_of_fleet(gitlab, &wheels, &wanted, options.timeline))
         .collect();
     let rows = medians(true, Command::Install, &samples);
     print(PACKAGES_OF_FLEET, &rows, options.rounds);
@@ -144,7 +144,12 @@ fn fleet(gitlab: &GitLab, options: &Options) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn round_of_fleet(gitlab: &GitLab, wanted: &[String], timeline: bool) -> Vec<Sample> {
+fn round_of_fleet(
+    gitlab: &GitLab,
+    wheels: &[Artifact],
+    wanted: &[String],
+    timeline: bool,
+) -> Vec<Sample> {
     let command = Command::Install;
     let relay = Relay::start(gitlab.address());
     gitlab.set(|settings| settings.external_url = Some(relay.url()));
@@ -159,6 +164,11 @@ fn round_of_fleet(gitlab: &GitLab, wanted: &[String], timeline: bool) -> Vec<Sam
     let relay = Relay::start(first.address());
     let cold = measure("larder, cold", gitlab, &relay, command, wanted, timeline);
     come_to_rest(gitlab);
+    // Also what the resolver has only looked at: of these larder read the ends alone.
+    for wheel in wheels {
+        let reader = first.client().token(token::READER);
+        reader.get(&path::project_file(PROJECT, wheel)).expect(200);
+    }
     while first.metric("larder_shared_store_queue") != Some(0.0) {
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -235,8 +245,9 @@ struct Row {
     ratio: f64,
 }
 
-/// Fills the project with so many packages, and gives their names.
-fn publish(gitlab: &GitLab, packages: usize) -> Vec<String> {
+/// Fills the project with so many packages, and gives their names and wheels.
+fn publish(gitlab: &GitLab, packages: usize) -> (Vec<String>, Vec<Artifact>) {
+    let mut wheels = Vec::new();
     let names: Vec<String> = (0..packages)
         .map(|number| format!("part-{number:02}"))
         .collect();
@@ -252,10 +263,12 @@ fn publish(gitlab: &GitLab, packages: usize) -> Vec<String> {
                 let range = if odd { "<2" } else { ">=2,<4" };
                 package = package.depends_on(&format!("{}{range}", names[needed]));
             }
-            gitlab.publish(PROJECT, package.wheel());
+            let wheel = package.wheel();
+            gitlab.publish(PROJECT, &wheel);
+            wheels.push(wheel);
         }
     }
-    names
+    (names, wheels)
 }
 
 /// The packages that one needs: always later ones, more of them at the top, none at the bottom.
