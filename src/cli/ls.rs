@@ -190,3 +190,42 @@ impl Row {
 fn by_digest(sha256: &str, filename: &str) -> String {
     format!("{sha256}/{filename}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_told_as_it_came_and_in_order() -> Result<(), ClientError> {
+        let sha256 = Digest::of(b"").to_string();
+        let file = |address: String, filename: &str| Listed {
+            scope: "projects/42".to_owned(),
+            project: "six".to_owned(),
+            filename: filename.to_owned(),
+            size: 7,
+            sha256: sha256.clone(),
+            address,
+            is_held: true,
+            last_use: Some(1),
+        };
+        let gitlab = "/api/v4/projects/42/packages/pypi/files";
+        let files = [
+            file(format!("{gitlab}/{sha256}/six-2.tar.gz"), "six-2.tar.gz"),
+            file(
+                format!("{gitlab}/{}/six-1.tar.gz", sha256.to_uppercase()),
+                "six-1.tar.gz",
+            ),
+            file("/pypi/packages/aa/six-0.tar.gz".to_owned(), "six-0.tar.gz"),
+        ];
+        let mut list = List::default();
+        for file in files.clone() {
+            list.add(file)?;
+        }
+        let rows = list.rows.iter().map(Row::listed);
+        assert_eq!(rows.collect::<Vec<_>>(), files);
+        list.rows.sort_unstable();
+        let names: Vec<_> = list.rows.iter().map(|row| &*row.filename).collect();
+        assert_eq!(names, ["six-0.tar.gz", "six-1.tar.gz", "six-2.tar.gz"]);
+        Ok(())
+    }
+}

@@ -96,6 +96,9 @@ impl<E: Serialize> Batch<'_, E> {
     }
 
     fn send(&mut self) -> Result<(), Gone> {
+        if self.lines.is_empty() {
+            return Ok(());
+        }
         let lines = std::mem::take(&mut self.lines);
         let sent = self.out.lines.blocking_send(lines.into());
         sent.map_err(|_| Gone)
@@ -113,4 +116,44 @@ fn write_line<E: Serialize>(out: &mut Vec<u8>, event: E) -> Result<(), Gone> {
     serde_json::to_writer(&mut *out, &Line::Event(event)).map_err(|_| Gone)?;
     out.push(b'\n');
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_the_same_lines_in_fewer_pieces() {
+        let (out, mut lines) = reporter::<u32>();
+        let told = 0..20_000;
+        let expected: String = told
+            .clone()
+            .map(|number| format!("{{\"event\":{number}}}\n"))
+            .collect();
+        let teller = std::thread::spawn(move || {
+            let mut batch = out.batch();
+            for number in told {
+                batch.tell(number).expect("it is read");
+            }
+            batch.end().expect("it is read");
+        });
+        let mut came = Vec::new();
+        let mut pieces = 0;
+        while let Some(piece) = lines.blocking_recv() {
+            came.extend_from_slice(&piece);
+            pieces += 1;
+        }
+        teller.join().expect("a thread");
+        assert_eq!(came, expected.as_bytes());
+        assert!(pieces < 10, "{pieces}");
+    }
+
+    #[test]
+    fn a_batch_that_is_not_read_any_more_ends() {
+        let (out, lines) = reporter::<u32>();
+        drop(lines);
+        let mut batch = out.batch();
+        let gone = (0..20_000).any(|number| batch.tell(number).is_err());
+        assert!(gone);
+    }
 }

@@ -264,6 +264,42 @@ fn a_fact_that_was_not_written_with_the_fleets_key_is_not_believed() {
     });
 }
 
+/// What the address yielded stands; only its metadata is said to be another's.
+#[test]
+fn a_fact_that_names_other_metadata_without_the_fleets_key_is_not_believed() {
+    let gitlab = GitLab::start();
+    let wheel = Distribution::new("demo", "1.0").payload(40_000).wheel();
+    gitlab.publish(42, &wheel);
+    let file = path::project_file(42, &wheel);
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let filler = fleet.member(Larder::builder(&gitlab)).start();
+    filler.client().token(token::READER).get(&file).expect(200);
+    patiently("the bucket is filled", || {
+        filler.metric("larder_shared_store_uploads_total{result=\"completed\"}") == Some(1.0)
+    });
+    let metadata = format!("{file}.metadata");
+    let right = filler.client().token(token::READER).get(&metadata);
+    let other = format!("Requires-Dist: evil\n{}", right.text());
+    let [digest, other_digest] = [&right.body[..], other.as_bytes()].map(sha256_hex);
+    let keys = fleet.bucket.keys();
+    let key = keys.iter().find(|key| key.starts_with("addresses/"));
+    let key = key.expect("a fact");
+    let forged = fleet
+        .bucket
+        .object(key)
+        .text()
+        .replace(&digest, &other_digest);
+    assert!(forged.contains(&other_digest));
+    fleet
+        .bucket
+        .overwrite(&format!("blobs/{other_digest}"), other.as_bytes());
+    fleet.bucket.overwrite(key, forged.as_bytes());
+
+    let larder = fleet.member(Larder::builder(&gitlab)).start();
+    let reader = larder.client().token(token::READER);
+    assert_eq!(reader.get(&metadata).expect(200), &right.body[..]);
+}
+
 #[test]
 fn a_store_that_is_away_is_left_alone_readiness_says_so_and_it_is_used_again_when_it_is_back() {
     let gitlab = GitLab::start();
