@@ -392,7 +392,7 @@ impl Access {
 
     fn deny(&self, who: Fingerprint, right: Right, now: Instant) {
         let key = (who, right);
-        self.rights.invalidate(&key);
+        self.rights.remove(&key);
         self.denied.note(key, now);
     }
 
@@ -404,8 +404,8 @@ impl Access {
         // First, so that nothing is void in the tables and not yet by the clock.
         self.void_before
             .fetch_max(self.nanoseconds(now).saturating_add(1), Ordering::SeqCst);
-        self.rights.invalidate_all();
-        self.witnesses.invalidate_all();
+        self.rights.clear();
+        self.witnesses.clear();
         if let Some(offline) = &self.offline {
             offline.forget();
         }
@@ -425,9 +425,7 @@ impl Access {
 
     /// Rights remembered, roughly.
     pub fn count(&self) -> u64 {
-        // Without it the number is that of the last time there was something to tidy up: often 0.
-        self.rights.run_pending_tasks();
-        self.rights.entry_count()
+        self.rights.count(clock::now())
     }
 
     pub fn reading(&self) -> GrantReading {

@@ -18,7 +18,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use moka::sync::Cache;
 use parking_lot::Mutex;
 use rustix::fs::OFlags;
 
@@ -31,6 +30,7 @@ use super::index::integrity;
 use super::ledger::{Ledger, Reservation, victims};
 use super::partial_file::{Cause, PartialFile};
 use super::sets::Sets;
+use crate::values::cache::{self, Cache};
 use crate::values::clock;
 use crate::values::correlation;
 use crate::values::digest::Digest;
@@ -67,7 +67,7 @@ impl Blobs {
     pub(super) fn new(folder: Arc<Folder>) -> Self {
         Self {
             folder,
-            handles: Cache::new(HANDLES_MAX),
+            handles: cache::bounded(HANDLES_MAX),
             checks: Mutex::default(),
             evictions: Mutex::default(),
             keeps_everything: AtomicBool::default(),
@@ -104,7 +104,7 @@ impl Blobs {
                 blob.note_use(now);
                 return Ok(BlobLookup::Whole(blob));
             }
-            self.handles.invalidate(&digest);
+            self.handles.remove(&digest);
         }
         let mut checks = self.checks.lock();
         if let Some(running) = checks.get(&digest).and_then(Weak::upgrade) {
@@ -153,7 +153,7 @@ impl Blobs {
     }
 
     pub(super) fn quarantine(&self, digest: Digest, damaged: &PartialFile) {
-        self.handles.invalidate(&digest);
+        self.handles.remove(&digest);
         // Nothing is left to be looked at.
         if self.folder.remove_emptied(digest) {
             return;
@@ -259,7 +259,7 @@ impl Blobs {
             if StoredBlob::of(victim.digest, &meta) != victim {
                 continue;
             }
-            self.handles.invalidate(&victim.digest);
+            self.handles.remove(&victim.digest);
             // An open reader keeps its bytes: unlinking takes only the name.
             cacache::remove_hash_sync(self.folder.layout.root(), &integrity(victim.digest))?;
             self.folder.ledger.removed(victim.bytes);
@@ -391,7 +391,7 @@ impl Blobs {
         let bytes = file.metadata().map(|meta| meta.len()).ok();
         if bytes == Some(0) && self.folder.remove_emptied(digest) {
             tracing::warn!(%digest, "a stored body was empty, as a power cut leaves them; removed");
-            self.handles.invalidate(&digest);
+            self.handles.remove(&digest);
             return Ok(Rehashed::Emptied);
         }
         tracing::error!(%digest, "a stored file was damaged: quarantined, it will be fetched again");
@@ -410,7 +410,7 @@ impl Blobs {
         if meta.len() != blob.bytes || meta.modified().ok() != Some(blob.written) {
             return Ok(Removal::Changed);
         }
-        self.handles.invalidate(&blob.digest);
+        self.handles.remove(&blob.digest);
         fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
         self.folder.ledger.removed(blob.bytes);
         self.folder.health.blob_went();

@@ -5,8 +5,9 @@
 
 use std::hash::Hash;
 
-use moka::sync::Cache;
 use parking_lot::Mutex;
+
+use crate::values::cache::{self, Cache};
 
 pub struct LookupCache<K, V> {
     remembered: Cache<K, V>,
@@ -21,7 +22,7 @@ where
 {
     pub fn new(entries_max: u64) -> Self {
         Self {
-            remembered: Cache::new(entries_max),
+            remembered: cache::bounded(entries_max),
             generation: Mutex::default(),
         }
     }
@@ -50,7 +51,9 @@ where
         *generation += u64::from(counts);
         match value {
             Some(value) => self.remembered.insert(key, value),
-            None => self.remembered.invalidate(&key),
+            None => {
+                self.remembered.remove(&key);
+            }
         }
     }
 }

@@ -1,16 +1,56 @@
 //! The kind of table that is looked into for every request: bounded, and shared by all threads.
 //!
-//! Its hash (foldhash, with a seed of this process's own) costs a fraction of the usual one. The
-//! seed never leaves the process, and a table gives its keys' order to no client. Must not know
-//! what is kept.
+//! A look-up takes a shared lock and a hash (foldhash, with a seed of this process's own) and copies
+//! the value; the time of its use, which is counted in insertions, is written down only where it is
+//! another. The seed never leaves the process, and a table gives its keys' order to no client. Must
+//! not know what is kept.
 
 use std::hash::Hash;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use foldhash::quality::RandomState;
-use moka::policy::EvictionPolicy;
+use indexmap::IndexMap;
+use indexmap::map::Entry as Place;
+use parking_lot::RwLock;
 
-pub type Cache<K, V> = moka::sync::Cache<K, V, RandomState>;
+use crate::values::clock;
+
+/// Of so many entries that lie anywhere in the table the one goes that was used longest ago.
+const COMPARED: usize = 16;
+
+/// At each insertion so many entries are looked at whether their time is over: a table is never
+/// twice as large as what counts of it.
+const LOOKED_AT: usize = 2;
+
+/// Scatters what is compared (Knuth's multiplicative hash).
+const SCATTER: u64 = 0x9e37_79b9_7f4a_7c15;
+
+pub struct Cache<K, V> {
+    table: RwLock<Table<K, V>>,
+    weigh: Box<Weigh<K, V>>,
+    weight_max: u64,
+    /// For how long an entry is worth its memory.
+    keep: Option<Duration>,
+}
+
+type Weigh<K, V> = dyn Fn(&K, &V) -> u32 + Send + Sync;
+
+struct Table<K, V> {
+    entries: IndexMap<K, Entry<V>, RandomState>,
+    weight: u64,
+    /// Moves with each insertion, by two: uses are between.
+    time: u64,
+    /// Which entry is looked at next.
+    next: usize,
+}
+
+struct Entry<V> {
+    value: V,
+    weight: u32,
+    since: Instant,
+    used: AtomicU64,
+}
 
 /// One of at most so many entries. A new one is always taken in: what was used longest ago goes.
 pub fn bounded<K, V>(entries_max: u64) -> Cache<K, V>
@@ -18,26 +58,23 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    let builder = moka::sync::Cache::builder()
-        .max_capacity(entries_max)
-        .eviction_policy(EvictionPolicy::lru());
-    builder.build_with_hasher(RandomState::default())
+    weighed(entries_max, |_, _| 1)
 }
 
-/// The same, whose entries are forgotten after so long.
+/// The same, whose entries are forgotten after so long. That frees memory and no more: one may be
+/// given after its time.
 pub fn bounded_for<K, V>(entries_max: u64, keep: Duration) -> Cache<K, V>
 where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    let builder = moka::sync::Cache::builder()
-        .max_capacity(entries_max)
-        .eviction_policy(EvictionPolicy::lru())
-        .time_to_live(keep);
-    builder.build_with_hasher(RandomState::default())
+    Cache {
+        keep: Some(keep),
+        ..bounded(entries_max)
+    }
 }
 
-/// One whose values weigh so much together at most.
+/// One whose values weigh so much together at most; what weighs more by itself is not taken in.
 pub fn weighed<K, V>(
     weight_max: u64,
     weigh: impl Fn(&K, &V) -> u32 + Send + Sync + 'static,
@@ -46,8 +83,232 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    let builder = moka::sync::Cache::builder()
-        .max_capacity(weight_max)
-        .weigher(weigh);
-    builder.build_with_hasher(RandomState::default())
+    Cache {
+        table: RwLock::new(Table {
+            entries: IndexMap::default(),
+            weight: 0,
+            time: 0,
+            next: 0,
+        }),
+        weigh: Box::new(weigh),
+        weight_max,
+        keep: None,
+    }
+}
+
+impl<K: Hash + Eq, V: Clone> Cache<K, V> {
+    pub fn get(&self, key: &K) -> Option<V> {
+        let table = self.table.read();
+        let entry = table.entries.get(key)?;
+        // Later than what was put in last.
+        let now = table.time + 1;
+        if entry.used.load(Ordering::Relaxed) != now {
+            entry.used.store(now, Ordering::Relaxed);
+        }
+        Some(entry.value.clone())
+    }
+
+    pub fn insert(&self, key: K, value: V) {
+        self.put(key, |_| value);
+    }
+
+    /// Puts in what is made of the value that is known, if one is.
+    pub fn put(&self, key: K, make: impl FnOnce(Option<&V>) -> V) {
+        let now = clock::now();
+        let mut table = self.table.write();
+        table.time += 2;
+        self.look_for_lapsed(&mut table, now);
+        let known = table.entries.get(&key).map(|known| &known.value);
+        let value = make(known);
+        let weight = (self.weigh)(&key, &value);
+        if u64::from(weight) > self.weight_max {
+            table.take(&key);
+            return;
+        }
+        let entry = Entry {
+            value,
+            weight,
+            since: now,
+            used: AtomicU64::new(table.time),
+        };
+        table.put(key, entry);
+        while table.weight > self.weight_max && table.entries.len() > 1 {
+            let place = table.longest_unused();
+            table.take_at(place);
+        }
+    }
+
+    pub fn remove(&self, key: &K) -> Option<V> {
+        self.table.write().take(key)
+    }
+
+    pub fn clear(&self) {
+        let mut table = self.table.write();
+        let entries = std::mem::take(&mut table.entries);
+        table.weight = 0;
+        // Values end without the lock.
+        drop(table);
+        drop(entries);
+    }
+
+    #[cfg(test)]
+    pub fn weight(&self) -> u64 {
+        self.table.read().weight
+    }
+
+    /// How many entries are worth their memory at a time.
+    pub fn count(&self, now: Instant) -> u64 {
+        let mut table = self.table.write();
+        let mut place = 0;
+        while let Some((_, entry)) = table.entries.get_index(place) {
+            match self.has_lapsed(entry, now) {
+                true => table.take_at(place),
+                false => place += 1,
+            }
+        }
+        table.entries.len() as u64
+    }
+
+    fn has_lapsed(&self, entry: &Entry<V>, now: Instant) -> bool {
+        match self.keep {
+            Some(keep) => now.saturating_duration_since(entry.since) >= keep,
+            None => false,
+        }
+    }
+
+    fn look_for_lapsed(&self, table: &mut Table<K, V>, now: Instant) {
+        for _ in 0..LOOKED_AT {
+            let Some((_, entry)) = table.entries.get_index(table.next) else {
+                table.next = 0;
+                return;
+            };
+            match self.has_lapsed(entry, now) {
+                true => table.take_at(table.next),
+                false => table.next += 1,
+            }
+        }
+    }
+}
+
+impl<K: Hash + Eq, V> Table<K, V> {
+    fn put(&mut self, key: K, entry: Entry<V>) {
+        self.weight += u64::from(entry.weight);
+        match self.entries.entry(key) {
+            Place::Occupied(mut known) => {
+                let before = known.insert(entry);
+                self.weight -= u64::from(before.weight);
+            }
+            Place::Vacant(place) => {
+                place.insert(entry);
+            }
+        }
+    }
+
+    fn take(&mut self, key: &K) -> Option<V> {
+        let entry = self.entries.swap_remove(key)?;
+        self.weight -= u64::from(entry.weight);
+        Some(entry.value)
+    }
+
+    fn take_at(&mut self, place: usize) {
+        if let Some((_, entry)) = self.entries.swap_remove_index(place) {
+            self.weight -= u64::from(entry.weight);
+        }
+    }
+
+    /// In a small table, of all; in a large one, of some that lie side by side: an entry's place
+    /// says nothing of its use.
+    fn longest_unused(&self) -> usize {
+        let count = self.entries.len();
+        let scattered = self.time.wrapping_mul(SCATTER) >> 32;
+        let start = usize::try_from(scattered).unwrap_or_default();
+        let places = (0..COMPARED.min(count)).map(|step| (start + step) % count);
+        let used = |place: &usize| self.entries[*place].used.load(Ordering::Relaxed);
+        places.min_by_key(used).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_was_used_longest_ago_goes() {
+        let table = bounded(3);
+        for name in ["a", "b", "c"] {
+            table.insert(name, name);
+        }
+        assert_eq!(table.get(&"a"), Some("a"));
+        table.insert("d", "d");
+        assert_eq!(table.get(&"b"), None);
+        table.insert("e", "e");
+        assert_eq!(
+            ["a", "c", "d", "e"].map(|name| table.get(&name).is_some()),
+            [true, false, true, true]
+        );
+    }
+
+    #[test]
+    fn in_a_large_table_what_is_in_use_stays() {
+        let table = bounded(1_000);
+        for number in 0..100_000 {
+            table.insert(number, ());
+            for used in 0..10 {
+                assert!(
+                    number < used || table.get(&used).is_some(),
+                    "{used} by {number}"
+                );
+            }
+        }
+        assert_eq!(table.count(clock::now()), 1_000);
+    }
+
+    #[test]
+    fn what_is_too_heavy_is_not_taken_in_nor_what_it_replaces_kept() {
+        let table = weighed(10, |_, weight: &u32| *weight);
+        table.insert("a", 4);
+        table.insert("b", 5);
+        table.insert("a", 11);
+        assert_eq!((table.get(&"a"), table.get(&"b")), (None, Some(5)));
+        table.insert("c", 10);
+        assert_eq!((table.get(&"b"), table.get(&"c")), (None, Some(10)));
+    }
+
+    #[test]
+    fn a_table_is_never_twice_as_large_as_what_counts_of_it() {
+        let table = bounded_for(u64::MAX, Duration::from_nanos(1));
+        for number in 0..1_000 {
+            table.insert(number, ());
+        }
+        assert!(table.table.read().entries.len() < 20);
+        assert_eq!(table.count(clock::now() + Duration::from_secs(1)), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn it_says_what_was_put_in_last_or_nothing(
+            steps in prop::collection::vec((0..8_u8, 0..40_u32, any::<bool>()), 0..200),
+        ) {
+            let table = weighed(100, |_, weight: &u32| *weight);
+            let mut all = HashMap::new();
+            for (key, weight, stays) in steps {
+                if stays {
+                    table.insert(key, weight);
+                    all.insert(key, weight);
+                    prop_assert_eq!(table.get(&key), Some(weight));
+                } else {
+                    table.remove(&key);
+                    all.remove(&key);
+                }
+                let kept = all.keys().filter_map(|key| table.get(key));
+                prop_assert_eq!(table.weight(), kept.map(u64::from).sum::<u64>());
+                prop_assert!(table.weight() <= 100);
+                prop_assert!(all.iter().all(|(key, weight)| table.get(key).is_none_or(|known| known == *weight)));
+            }
+        }
+    }
 }

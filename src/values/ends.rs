@@ -43,8 +43,7 @@ impl<K: Hash + Eq + Send + Sync + 'static> Ends<K> {
         // First, so that none is in the table that is not looked for there.
         self.latest.fetch_max(self.number(at), Ordering::SeqCst);
         self.times
-            .entry(key)
-            .and_upsert_with(|known| known.map_or(at, |known| known.into_value().max(at)));
+            .put(key, |known| known.map_or(at, |known| at.max(*known)));
     }
 
     /// Whether it ended when or after a question was sent; whether it ever did, of a question from

@@ -66,7 +66,7 @@ impl Forwards {
     }
 
     pub fn clear(&self) {
-        self.known.invalidate_all();
+        self.known.clear();
     }
 
     /// `asked` is when the request was begun that GitLab answered so.

@@ -177,7 +177,7 @@ impl Memory {
     /// The callers of this entry see it no more, in whichever format.
     pub fn hide(&self, key: &CacheKey) {
         for key in key.in_all_formats() {
-            self.entries.invalidate(&key);
+            self.entries.remove(&key);
         }
     }
 
@@ -185,18 +185,18 @@ impl Memory {
     pub fn end(&self, key: &CacheKey) {
         for key in key.in_all_formats() {
             if let Some(entry) = self.entries.remove(&key) {
-                self.pages.invalidate(&entry.body);
+                self.pages.remove(&entry.body);
             }
             if let Some((body, _)) = self.latest.remove(&(key.page, key.format)) {
-                self.pages.invalidate(&body);
+                self.pages.remove(&body);
             }
         }
     }
 
     /// As if no page had ever been asked for.
     pub fn clear(&self) {
-        self.entries.invalidate_all();
-        self.latest.invalidate_all();
-        self.pages.invalidate_all();
+        self.entries.clear();
+        self.latest.clear();
+        self.pages.clear();
     }
 }

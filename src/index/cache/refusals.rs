@@ -68,7 +68,7 @@ impl Refusals {
     /// The page is there (again), by an answer to a question that was sent at `asked`.
     pub fn lift(&self, page: &PageRef, asked: Instant) {
         if !self.overrule(page, Some(asked)) {
-            self.0.invalidate(page);
+            self.0.remove(page);
         }
     }
 
@@ -82,7 +82,7 @@ impl Refusals {
     }
 
     pub fn clear(&self) {
-        self.0.invalidate_all();
+        self.0.clear();
     }
 }
 
@@ -139,7 +139,6 @@ mod tests {
         let refusals = Refusals::new(Size::mebibytes(1));
         let now = clock::now();
         (0..1_000).for_each(|number| refusals.note(&page(&format!("a{number}")), answer(), now));
-        refusals.0.run_pending_tasks();
-        assert!(refusals.0.weighted_size() <= (1 << 20) / MEMORY_SHARE);
+        assert!(refusals.0.weight() <= (1 << 20) / MEMORY_SHARE);
     }
 }
