@@ -19,20 +19,31 @@ pub fn check(path: &str) -> Result<(), &'static str> {
         .any(|b| !b.is_ascii_graphic() || matches!(b, b'\\' | b';' | b'?' | b'#'))
     {
         Err("character that has no place in a path")
-    } else if path
-        .split('/')
-        .any(|segment| segment == "." || segment == "..")
-    {
+    } else if has_dot_segment(path) {
         Err("dot segment")
-    } else if path
-        .split('%')
-        .skip(1)
-        .any(|after| !is_decent_escape(after))
-    {
+    } else if has_bad_escape(path) {
         Err("escape that has no place in a path")
     } else {
         Ok(())
     }
+}
+
+fn has_dot_segment(path: &str) -> bool {
+    // Most paths have no segment that begins so, and are not split.
+    let may_have = path.as_bytes().windows(2).any(|pair| pair == b"/.");
+    may_have
+        && path
+            .split('/')
+            .any(|segment| [".", ".."].contains(&segment))
+}
+
+fn has_bad_escape(path: &str) -> bool {
+    let may_have = path.as_bytes().contains(&b'%');
+    may_have
+        && path
+            .split('%')
+            .skip(1)
+            .any(|after| !is_decent_escape(after))
 }
 
 /// Whether what follows a `%` is an escape of a character that could not as well hide a separator,

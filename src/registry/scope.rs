@@ -3,7 +3,6 @@
 //! Owns the alphabets of ids and mirror names, and their spelling in a path. Must not know who may
 //! read it, or whether a mirror of that name is configured.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -45,16 +44,14 @@ impl Scope {
         if segment.is_empty() || segment.len() > ID_BYTES_MAX {
             return None;
         }
-        let parts = if segment.contains("%2f") {
-            Cow::Owned(segment.replace("%2f", "%2F"))
+        let are_sound = if segment.bytes().any(|b| b == b'%') {
+            let parts = segment.replace("%2f", "%2F");
+            parts.split("%2F").all(is_path_part)
         } else {
-            Cow::Borrowed(segment)
+            is_path_part(segment)
         };
-        let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        for part in parts.split("%2F") {
-            if part.is_empty() || part.starts_with('.') || !part.bytes().all(known) {
-                return None;
-            }
+        if !are_sound {
+            return None;
         }
         Some(Self {
             kind,
@@ -123,6 +120,12 @@ impl Scope {
         }
         path
     }
+}
+
+/// Whether GitLab may call a project, or a group above it, so.
+fn is_path_part(part: &str) -> bool {
+    let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    !part.is_empty() && !part.starts_with('.') && part.bytes().all(known)
 }
 
 /// As the command line and people write it: `projects/42`, `groups/acme`, and a mirror by its name
