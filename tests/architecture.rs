@@ -40,7 +40,7 @@ const HOUSE: House = House {
     limited: &[Limited {
         room: "log",
         users: &["main", "cli", "app", "server", "admin"],
-        reason: "the subscriber is set up by the process; every room writes through `tracing`",
+        reason: "the subscriber is set up by the process; every room writes through `tracing`, and `server` the access log",
     }],
 
     // Single steps against the rules above: (file, file it uses, reason).

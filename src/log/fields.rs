@@ -1,17 +1,15 @@
-//! The fields of one event in the order in which they were written, and behind them the id of the
+//! The fields of one line in the order in which they were written, and behind them the id of the
 //! request that caused it.
 //!
-//! Owns what every line has, whatever its form, and the text that a line is written into: one for
-//! each thread, so that no line asks for memory. Must not know how a field is spelled.
+//! Owns what every line has, whatever its form. Must not know how a field is spelled.
 
-use std::cell::RefCell;
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::Event;
 use tracing::field::{Field, Visit};
-use tracing_subscriber::fmt::format::Writer;
 
+use super::number;
 use crate::values::correlation;
 
 /// The field that holds a client's address.
@@ -19,13 +17,6 @@ const CLIENT: &str = "client";
 
 /// The field that holds a request's id.
 const ID: &str = "id";
-
-/// A longer text is not kept for the next line.
-const KEPT_BYTES_MAX: usize = 4 << 10;
-
-thread_local! {
-    static LINE: RefCell<String> = const { RefCell::new(String::new()) };
-}
 
 /// Whether lines tell clients' addresses (`log.client_address`). As global as the subscriber.
 static CLIENT_ADDRESS: AtomicBool = AtomicBool::new(true);
@@ -35,43 +26,15 @@ pub fn show_client_addresses(shown: bool) {
     CLIENT_ADDRESS.store(shown, Ordering::Relaxed);
 }
 
-/// How a line is spelled.
-pub(super) trait LineForm {
+/// How a field is spelled.
+pub(super) trait FieldForm {
     fn text(&mut self, key: &str, value: &str);
 
     /// The same of a value that spells itself.
     fn debug(&mut self, key: &str, value: &dyn fmt::Debug);
 
-    /// A number or a truth value, which has one spelling everywhere.
-    fn bare(&mut self, key: &str, value: impl fmt::Display);
-}
-
-/// Has a line made, and writes it.
-pub(super) fn with_line(writer: &mut Writer<'_>, make: impl FnOnce(&mut String)) -> fmt::Result {
-    // Taken, not borrowed: a value that is spelled may write a line itself.
-    let mut line = LINE.take();
-    make(&mut line);
-    let written = writer.write_str(&line);
-    line.clear();
-    if line.capacity() <= KEPT_BYTES_MAX {
-        LINE.set(line);
-    }
-    written
-}
-
-/// Writes all fields of an event. A line that no request caused has no id.
-pub(super) fn write(event: &Event<'_>, form: &mut impl LineForm) {
-    let mut fields = Fields {
-        form,
-        has_id: false,
-    };
-    event.record(&mut fields);
-    if fields.has_id {
-        return;
-    }
-    if let Some(request) = correlation::current() {
-        form.text(ID, &request.id().to_string());
-    }
+    /// Where a number or a truth value is added, which has one spelling everywhere.
+    fn bare(&mut self, key: &str) -> &mut String;
 }
 
 /// Adds what a value says of itself, which cannot fail unless the value itself does.
@@ -79,48 +42,87 @@ pub(super) fn push(line: &mut String, value: fmt::Arguments<'_>) {
     let _ = line.write_fmt(value);
 }
 
-struct Fields<'f, F> {
-    form: &'f mut F,
+/// Takes the fields of one line.
+pub struct Fields<'f> {
+    form: &'f mut dyn FieldForm,
     has_id: bool,
 }
 
-impl<F: LineForm> Fields<'_, F> {
-    fn put(&mut self, field: &Field, write: impl FnOnce(&mut F, &str)) {
-        let key = field.name();
+impl<'f> Fields<'f> {
+    pub(super) fn of(form: &'f mut dyn FieldForm) -> Self {
+        Self {
+            form,
+            has_id: false,
+        }
+    }
+
+    /// All fields of an event. A line that no request caused has no id.
+    pub(super) fn event(&mut self, event: &Event<'_>) {
+        event.record(self);
+        if self.has_id {
+            return;
+        }
+        if let Some(request) = correlation::current() {
+            request.id().with_text(|id| self.form.text(ID, id));
+        }
+    }
+
+    pub fn text(&mut self, key: &str, value: &str) {
+        self.put(key, |form| form.text(key, value));
+    }
+
+    pub fn number(&mut self, key: &str, value: u64) {
+        self.put(key, |form| number::push(form.bare(key), value));
+    }
+
+    pub fn decimal(&mut self, key: &str, value: f64) {
+        if value.is_finite() {
+            self.put(key, |form| number::push_decimal(form.bare(key), value));
+        } else {
+            self.put(key, |form| form.debug(key, &value));
+        }
+    }
+
+    /// A value that spells itself, which takes many times as long as a text.
+    pub fn display(&mut self, key: &str, value: impl fmt::Display) {
+        self.put(key, |form| form.debug(key, &format_args!("{value}")));
+    }
+
+    fn put(&mut self, key: &str, write: impl FnOnce(&mut dyn FieldForm)) {
         let is_hidden = key == CLIENT && !CLIENT_ADDRESS.load(Ordering::Relaxed);
         self.has_id |= key == ID;
         if !is_hidden {
-            write(self.form, key);
+            write(self.form);
         }
     }
 }
 
-impl<F: LineForm> Visit for Fields<'_, F> {
+impl Visit for Fields<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, |form, key| form.text(key, value));
+        self.text(field.name(), value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, |form, key| form.bare(key, value));
+        self.number(field.name(), value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, |form, key| form.bare(key, value));
+        let key = field.name();
+        self.put(key, |form| number::push(form.bare(key), value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, |form, key| form.bare(key, value));
+        let key = field.name();
+        let spelled = if value { "true" } else { "false" };
+        self.put(key, |form| form.bare(key).push_str(spelled));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        if value.is_finite() {
-            self.put(field, |form, key| form.bare(key, value));
-        } else {
-            self.record_debug(field, &value);
-        }
+        self.decimal(field.name(), value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, |form, key| form.debug(key, value));
+        let key = field.name();
+        self.put(key, |form| form.debug(key, value));
     }
 }

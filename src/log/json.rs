@@ -1,48 +1,14 @@
-//! Lines as JSON: one object each, with the keys of the logfmt form.
+//! Fields as members of a JSON object, with the keys of the logfmt form.
 //!
 //! Must not know what is logged.
 
 use std::fmt;
 
-use tracing::{Event, Subscriber};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
-
-use super::fields::{self, LineForm, push};
-use super::timestamp;
-
-pub(super) struct Json;
-
-impl<S, N> FormatEvent<S, N> for Json
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        _context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let metadata = event.metadata();
-        fields::with_line(&mut writer, |line| {
-            line.push_str("{\"timestamp\":\"");
-            timestamp::push(line);
-            line.push_str("\",\"level\":\"");
-            line.push_str(metadata.level().as_str());
-            line.push('"');
-            let mut members = Members(line);
-            members.text("target", metadata.target());
-            fields::write(event, &mut members);
-            line.push_str("}\n");
-        })
-    }
-}
+use super::fields::{FieldForm, push};
 
 /// Writes each member behind what there is already. A key is a field's name in the source: it has
 /// nothing to escape.
-struct Members<'l>(&'l mut String);
+pub(super) struct Members<'l>(pub &'l mut String);
 
 impl Members<'_> {
     fn key(&mut self, key: &str) {
@@ -52,7 +18,7 @@ impl Members<'_> {
     }
 }
 
-impl LineForm for Members<'_> {
+impl FieldForm for Members<'_> {
     fn text(&mut self, key: &str, value: &str) {
         self.debug(key, &format_args!("{value}"));
     }
@@ -71,9 +37,9 @@ impl LineForm for Members<'_> {
         self.0.push_str(&quoted);
     }
 
-    fn bare(&mut self, key: &str, value: impl fmt::Display) {
+    fn bare(&mut self, key: &str) -> &mut String {
         self.key(key);
-        push(self.0, format_args!("{value}"));
+        self.0
     }
 }
 
@@ -91,7 +57,7 @@ mod tests {
         let mut line = "{\"a\":0".to_owned();
         let mut members = Members(&mut line);
         members.text("b", "\"x\"\n\u{1b}\\é");
-        members.bare("c", 1.5);
+        members.bare("c").push_str("1.5");
         members.text("d", "plain");
         line.push('}');
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();

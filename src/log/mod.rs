@@ -7,22 +7,25 @@
 mod fields;
 mod journal;
 mod json;
+mod line;
 mod logfmt;
+mod number;
 mod queue;
 mod timestamp;
 
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
+use tracing::Level;
 use tracing_subscriber::filter::{FilterExt, LevelFilter, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
-pub use fields::show_client_addresses;
+pub use fields::{Fields, show_client_addresses};
 use journal::is_journal;
-use json::Json;
-use logfmt::Logfmt;
+use line::LineForm;
+pub use line::{dropped_lines, write};
 use queue::{LogQueue, LogQueueGuard};
 
 /// The level of this process's log. As global as the subscriber itself.
@@ -65,14 +68,6 @@ pub enum LogFormat {
 /// The target of the one line that every log has: which larder began, and where it listens.
 pub const START: &str = "larder::start";
 
-/// The one that there is.
-static QUEUE: OnceLock<LogQueue> = OnceLock::new();
-
-/// Lines that did not fit so far.
-pub fn dropped_lines() -> u64 {
-    QUEUE.get().map_or(0, LogQueue::dropped)
-}
-
 /// Keeps the writing thread; dropped, it writes what is queued.
 pub struct LogGuard(#[expect(dead_code, reason = "its drop is its use")] LogQueueGuard);
 
@@ -84,6 +79,13 @@ impl LogLevel {
     /// This process's; none if it does not log.
     pub fn of_process() -> Option<&'static Self> {
         LEVEL.get()
+    }
+
+    fn lets_through(&self, target: &str, level: Level) -> bool {
+        let lets = self
+            .0
+            .with_current(|targets| targets.would_enable(target, &level));
+        lets.unwrap_or(false)
     }
 
     /// The level as it stands, its parts in an order of their own.
@@ -105,6 +107,14 @@ impl LogLevel {
     }
 }
 
+/// Whether lines of this target and level are written now.
+pub fn is_wanted(target: &str, level: Level) -> bool {
+    match LogLevel::of_process() {
+        Some(present) => present.lets_through(target, level),
+        None => false,
+    }
+}
+
 /// Starts logging to standard error.
 ///
 /// # Errors
@@ -115,22 +125,17 @@ pub fn start(config: &LogConfig) -> Result<LogGuard, String> {
     // Whatever the level: a log that says nothing else says which larder began to write it.
     let filter = filter.or(filter_fn(|metadata| metadata.target() == START));
     let (writer, guard) = LogQueue::start(std::io::stderr()).map_err(|why| why.to_string())?;
-    // A second subscriber is refused below, and with it its queue.
-    let _ = QUEUE.set(writer.clone());
     let journal = std::env::var("JOURNAL_STREAM").ok();
-    let for_journal = is_journal(std::io::stderr(), journal.as_deref());
-    let lines = match config.format {
-        LogFormat::Text => fmt::layer()
-            .event_format(Logfmt { for_journal })
-            .with_writer(writer)
-            .with_filter(filter)
-            .boxed(),
-        LogFormat::Json => fmt::layer()
-            .event_format(Json)
-            .with_writer(writer)
-            .with_filter(filter)
-            .boxed(),
+    let form = match config.format {
+        LogFormat::Json => LineForm::Json,
+        LogFormat::Text if is_journal(std::io::stderr(), journal.as_deref()) => LineForm::Journal,
+        LogFormat::Text => LineForm::Logfmt,
     };
+    line::use_queue(form, writer.clone());
+    let lines = fmt::layer()
+        .event_format(form)
+        .with_writer(writer)
+        .with_filter(filter);
     tracing_subscriber::registry()
         .with(lines)
         .try_init()

@@ -85,7 +85,7 @@ impl LogQueue {
         self.0.state.lock()
     }
 
-    fn put(&self, line: &[u8]) {
+    pub fn put(&self, line: &[u8]) {
         let cut;
         let mut line = line;
         if line.len() > LINE_BYTES_MAX {

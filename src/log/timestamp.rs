@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 
 use super::fields::push as push_value;
+use super::number;
 use crate::values::clock;
 
 #[derive(Default)]
@@ -35,7 +36,9 @@ fn push_time(line: &mut String, at: SystemTime) {
         }
         line.push_str(&known.spelling);
     });
-    push_value(line, format_args!(".{:06}Z", since_epoch.subsec_micros()));
+    line.push('.');
+    number::push_padded(line, since_epoch.subsec_micros().into(), 1_000_000);
+    line.push('Z');
 }
 
 /// A second as RFC 3339 has it, without its zone.

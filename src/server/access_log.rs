@@ -2,7 +2,7 @@
 //!
 //! Must not know bodies.
 
-use std::fmt;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use tracing::Level;
 use super::failure::Failure;
 use super::wire::ClientAddress;
 use crate::admin::metrics::{FailedRequest, Metrics, RequestLabels, Served};
+use crate::log::{self, Fields};
 use crate::registry::Scope;
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::clock;
@@ -50,7 +51,7 @@ pub struct LoggedRequest {
 
 /// The `User-Agent` of a request, if the log is to have it.
 pub fn user_agent(headers: &HeaderMap) -> Option<String> {
-    if !tracing::enabled!(target: TARGET, Level::DEBUG) {
+    if !log::is_wanted(TARGET, Level::DEBUG) {
         return None;
     }
     let agent = headers.get(USER_AGENT)?.to_str().ok()?;
@@ -115,18 +116,12 @@ impl AccessLogEntry {
 }
 
 /// A path as it may stand in a log: no control bytes, no line breaks, not without end.
-struct LoggedPath<'p>(&'p str);
-
-impl fmt::Display for LoggedPath<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.len() <= PATH_CHARS_MAX && self.0.bytes().all(|b| b.is_ascii_graphic()) {
-            return f.write_str(self.0);
-        }
-        self.0
-            .chars()
-            .take(PATH_CHARS_MAX)
-            .try_for_each(|c| write!(f, "{}", c.escape_default()))
+fn logged_path(path: &str) -> Cow<'_, str> {
+    if path.len() <= PATH_CHARS_MAX && path.bytes().all(|b| b.is_ascii_graphic()) {
+        return Cow::Borrowed(path);
     }
+    let chars = path.chars().take(PATH_CHARS_MAX);
+    chars.flat_map(char::escape_default).collect()
 }
 
 impl AccessLogEntry {
@@ -201,48 +196,44 @@ impl AccessLogEntry {
     }
 
     fn log(&self, took: Duration) {
-        let LoggedRequest {
-            client,
-            method,
-            path,
-            user_agent,
-            correlation,
-            ..
-        } = &self.request;
-        let left = self.client_left().then(Failure::client_left);
-        let failure = left.as_ref().or(self.failure.as_ref());
-        let status = self.status();
-        let cache = self.cache();
-        let word = cache.outcome.word();
-        let Others { upstream, shared } = correlation.others();
+        let level = self.level();
+        if log::is_wanted(TARGET, level) {
+            let id = self.request.correlation.id();
+            id.with_text(|id| log::write(TARGET, level, |line| self.write(line, id, took)));
+        }
+    }
+
+    fn write(&self, line: &mut Fields<'_>, id: &str, took: Duration) {
+        let request = &self.request;
+        if let Some(client) = request.client {
+            client.with_text(|client| line.text("client", client));
+        }
+        line.text("method", known(&request.method));
+        line.text("path", &logged_path(&request.path));
+        line.number("status", self.status().into());
+        line.number("bytes", self.bytes);
         // Microseconds are what is measured; nginx and Envoy tell milliseconds.
         let duration_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
-        macro_rules! line {
-            ($level:expr) => {
-                tracing::event!(
-                    target: TARGET,
-                    $level,
-                    client = client.as_ref().map(tracing::field::display),
-                    method = %known(method),
-                    path = %LoggedPath(path),
-                    status,
-                    bytes = self.bytes,
-                    duration_ms,
-                    cache = word,
-                    upstream_status = cache.upstream_status,
-                    cause = failure.map(|failure| failure.cause),
-                    error = failure.map(|failure| failure.said.as_str()),
-                    id = %correlation.id(),
-                    upstream_id = upstream.as_ref().map(tracing::field::display),
-                    shared_id = shared.as_ref().map(tracing::field::display),
-                    user_agent,
-                )
-            };
+        line.decimal("duration_ms", duration_ms);
+        let cache = self.cache();
+        line.text("cache", cache.outcome.word());
+        if let Some(status) = cache.upstream_status {
+            line.number("upstream_status", status.into());
         }
-        match self.level() {
-            Level::WARN => line!(Level::WARN),
-            Level::INFO => line!(Level::INFO),
-            _ => line!(Level::DEBUG),
+        let left = self.client_left().then(Failure::client_left);
+        if let Some(failure) = left.as_ref().or(self.failure.as_ref()) {
+            line.text("cause", failure.cause);
+            line.text("error", &failure.said);
+        }
+        line.text("id", id);
+        let Others { upstream, shared } = request.correlation.others();
+        for (key, other) in [("upstream_id", upstream), ("shared_id", shared)] {
+            if let Some(other) = other {
+                line.display(key, other);
+            }
+        }
+        if let Some(user_agent) = &request.user_agent {
+            line.text("user_agent", user_agent);
         }
     }
 

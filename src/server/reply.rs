@@ -361,7 +361,7 @@ pub(super) fn finish(
     if let Ok(status) = status {
         response.headers_mut().insert(CACHE_STATUS, status);
     }
-    if let Ok(id) = id.with_bytes(HeaderValue::from_bytes) {
+    if let Ok(id) = id.with_text(HeaderValue::from_str) {
         response.headers_mut().insert(X_REQUEST_ID, id);
     }
 }

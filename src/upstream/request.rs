@@ -145,7 +145,7 @@ impl<'a> UpstreamRequest<'a> {
         let Some(current) = correlation::current() else {
             return;
         };
-        if let Ok(id) = current.id().with_bytes(HeaderValue::from_bytes) {
+        if let Ok(id) = current.id().with_text(HeaderValue::from_str) {
             headers.insert(X_REQUEST_ID, id);
         }
     }

@@ -10,6 +10,8 @@ use std::sync::Arc;
 /// Longest name that is taken over from a client, in bytes.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 
+const DIGITS: [u8; 16] = *b"0123456789abcdef";
+
 /// A request's id: the client's own, or 128 random bits in hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(Spelling);
@@ -42,33 +44,30 @@ impl RequestId {
     }
 
     /// Hands out the spelling without keeping a copy of it.
-    pub fn with_bytes<T>(&self, take: impl FnOnce(&[u8]) -> T) -> T {
+    pub fn with_text<T>(&self, take: impl FnOnce(&str) -> T) -> T {
         match &self.0 {
-            Spelling::Given(text) => take(text.as_bytes()),
-            Spelling::Own(bits) => take(&hexadecimal(*bits)),
+            Spelling::Given(text) => take(text),
+            Spelling::Own(bits) => {
+                let digits = hexadecimal(*bits);
+                // ASCII always is a text.
+                take(std::str::from_utf8(&digits).unwrap_or_default())
+            }
         }
     }
 }
 
 fn hexadecimal(bits: u128) -> [u8; 32] {
     let mut digits = [0; 32];
-    for (digit, nibble) in digits.iter_mut().zip((0..32).rev()) {
-        let value = u8::try_from((bits >> (4 * nibble)) & 0xf).unwrap_or_default();
-        *digit = if value < 10 {
-            b'0' + value
-        } else {
-            b'a' + value - 10
-        };
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bits.to_be_bytes()) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 0xf)];
     }
     digits
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Spelling::Given(text) => f.write_str(text),
-            Spelling::Own(bits) => write!(f, "{bits:032x}"),
-        }
+        self.with_text(|text| f.write_str(text))
     }
 }
 
@@ -81,10 +80,9 @@ mod tests {
     proptest! {
         #[test]
         fn an_own_id_is_well_formed_and_spelled_in_one_way(bits: u128) {
-            let id = RequestId(Spelling::Own(bits));
-            let bytes = id.with_bytes(<[u8]>::to_vec);
-            prop_assert_eq!(&bytes, &id.to_string().into_bytes());
-            prop_assert_eq!(RequestId::parse(&bytes).map(|id| id.to_string()), Some(id.to_string()));
+            let text = RequestId(Spelling::Own(bits)).to_string();
+            prop_assert_eq!(&text, &format!("{bits:032x}"));
+            prop_assert_eq!(RequestId::parse(text.as_bytes()).map(|id| id.to_string()), Some(text));
         }
 
         #[test]

@@ -14,6 +14,9 @@ use parking_lot::Mutex;
 /// A machine that has one IPv6 address has 2⁶⁴ of them.
 const IPV6_NETWORK_BITS: u32 = 64;
 
+/// `255.255.255.255`, and one dot.
+const IPV4_BYTES_MAX: usize = 16;
+
 /// Between two lines of the log about clients that were refused.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
@@ -30,6 +33,25 @@ impl ClientAddress {
             }
             ip @ IpAddr::V4(_) => ip,
         })
+    }
+
+    /// Hands out how it is written. Each line of the access log has it: an IPv4 address is spelled
+    /// without the detours of `Display`.
+    pub fn with_text<T>(self, take: impl FnOnce(&str) -> T) -> T {
+        let IpAddr::V4(ip) = self.0 else {
+            return take(&self.to_string());
+        };
+        let mut text = [b'.'; IPV4_BYTES_MAX];
+        let mut end = 0;
+        for octet in ip.octets() {
+            let mut buffer = itoa::Buffer::new();
+            let spelled = buffer.format(octet).as_bytes();
+            text[end..end + spelled.len()].copy_from_slice(spelled);
+            // Behind it stands a dot already.
+            end += spelled.len() + 1;
+        }
+        // ASCII always is a text.
+        take(std::str::from_utf8(&text[..end - 1]).unwrap_or_default())
     }
 }
 
@@ -136,6 +158,20 @@ mod tests {
         assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
         assert_eq!(of("::ffff:192.0.2.7"), Ok("192.0.2.7".to_owned()));
         assert_ne!(of("192.0.2.7"), of("192.0.2.8"));
+    }
+
+    #[test]
+    fn an_address_is_written_as_it_displays() {
+        for text in [
+            "0.0.0.0",
+            "127.0.0.1",
+            "255.255.255.255",
+            "9.10.99.100",
+            "2001:db8::1",
+        ] {
+            let client = text.parse().map(ClientAddress::of).unwrap();
+            client.with_text(|text| assert_eq!(text, client.to_string()));
+        }
     }
 
     #[test]
