@@ -31,7 +31,7 @@ use crate::values::clock;
 use crate::values::correlation;
 
 impl Services {
-    pub(super) async fn handle(&self, request: Request<Incoming>) -> Response<ReplyBody> {
+    pub(super) async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Response<ReplyBody> {
         let now = clock::now();
         let (mut parts, body) = request.into_parts();
         let route = self.route(&mut parts);

@@ -197,8 +197,9 @@ impl Buf for Piece {
 
 impl Piece {
     /// A piece of this request's answer, which it keeps.
-    pub fn of(mut self, request: Arc<dyn Debug + Send + Sync>) -> Self {
+    pub fn of(mut self, request: &Arc<impl Debug + Send + Sync + 'static>) -> Self {
         if let Self::File(piece) = &mut self {
+            let request = Arc::clone(request);
             piece.request = Some(request);
         }
         self

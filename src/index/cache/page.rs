@@ -138,6 +138,11 @@ impl Page {
         Arc::clone(&self.shown.lock().forms)
     }
 
+    /// Whether nothing has become known of any wheel since it was last looked for.
+    pub fn knows_all(&self, metadata_index: &MetadataIndex) -> bool {
+        self.marks.is_empty() || self.shown.lock().generation == metadata_index.generation()
+    }
+
     /// Looks whether metadata of its wheels has become known since it was last looked for. Returns
     /// when that is done, or after `LOOK_WAIT`: a resolver gets what is known now, and need not
     /// ask twice.
@@ -146,14 +151,8 @@ impl Page {
         metadata_index: &Arc<MetadataIndex>,
         now: Instant,
     ) {
-        if self.marks.is_empty() {
-            return;
-        }
-        let due = {
-            let shown = self.shown.lock();
-            shown.generation != metadata_index.generation()
-                && now.saturating_duration_since(shown.looked) >= LOOK_EVERY
-        };
+        let looked = self.shown.lock().looked;
+        let due = now.saturating_duration_since(looked) >= LOOK_EVERY;
         if !due || self.looking.swap(true, Ordering::AcqRel) {
             return;
         }

@@ -195,8 +195,10 @@ impl Fetcher {
 
     /// Lets a page that is about to be shown find out about new metadata.
     pub async fn annotate(&self, page: &Arc<Page>) {
-        page.annotate_again(&self.dependencies.metadata_index, clock::now())
-            .await;
+        let metadata_index = &self.dependencies.metadata_index;
+        if !page.knows_all(metadata_index) {
+            page.annotate_again(metadata_index, clock::now()).await;
+        }
     }
 
     /// Whether the page must be made again before it is shown: a file has come of age, or has its

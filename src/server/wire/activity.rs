@@ -199,19 +199,37 @@ impl Drop for StreamGuard {
     }
 }
 
-/// An answer's body that tells when it waits for the client, and keeps its room until it ends.
+/// An answer's body that keeps its room until it ends; over HTTP/2 it tells when it waits for the
+/// client.
 pub struct WatchedBody {
     inner: ReplyBody,
     guard: Arc<StreamGuard>,
+    /// Over HTTP/1.1 the connection's own timers see a client that takes nothing.
+    tells_waits: bool,
     _room: Option<OwnedSemaphorePermit>,
 }
 
 impl WatchedBody {
-    pub fn new(inner: ReplyBody, guard: StreamGuard, room: Option<OwnedSemaphorePermit>) -> Self {
+    /// Over HTTP/1.1.
+    pub fn new(inner: ReplyBody, guard: StreamGuard) -> Self {
         Self {
             inner,
             guard: Arc::new(guard),
+            tells_waits: false,
+            _room: None,
+        }
+    }
+
+    /// Over HTTP/2.
+    pub fn of_stream(
+        inner: ReplyBody,
+        guard: StreamGuard,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        Self {
+            tells_waits: true,
             _room: room,
+            ..Self::new(inner, guard)
         }
     }
 }
@@ -227,10 +245,12 @@ impl Body for WatchedBody {
         let frame = Pin::new(&mut self.inner).poll_frame(cx);
         // The next piece is asked for when there is room for it: until then it is the client who is
         // waited for.
-        self.guard
-            .waits_for_client(frame.is_ready().then(clock::now));
+        if self.tells_waits {
+            let since = frame.is_ready().then(clock::now);
+            self.guard.waits_for_client(since);
+        }
         let guard = &self.guard;
-        frame.map_ok(|frame| frame.map_data(|piece| piece.of(Arc::clone(guard) as _)))
+        frame.map_ok(|frame| frame.map_data(|piece| piece.of(guard)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -313,10 +333,7 @@ mod tests {
         let request = Arc::new(activity.begin());
         let file = Arc::new(tempfile::tempfile().unwrap());
         let pieces = Arc::new(FilePieces::default());
-        let piece = pieces
-            .piece(&file, 0, 100)
-            .unwrap()
-            .of(Arc::clone(&request) as _);
+        let piece = pieces.piece(&file, 0, 100).unwrap().of(&request);
         drop(request);
         assert!(
             activity.idle_since().is_none(),

@@ -312,7 +312,7 @@ impl ConnectionContext {
             // hyper keeps the room of this future until the body has ended: on the heap it can be
             // given back before.
             let response = Box::pin(answer(request)).await;
-            Ok(response.map(|body| WatchedBody::new(body.in_small_pieces(), guard, room)))
+            Ok(response.map(|body| WatchedBody::of_stream(body.in_small_pieces(), guard, room)))
         }
     }
 }
@@ -361,7 +361,7 @@ impl Http1Connection {
                 Some(pieces) => body.in_file_pieces(pieces),
                 None => body,
             };
-            Ok(response.map(|answer| WatchedBody::new(body(answer), guard, None)))
+            Ok(response.map(|answer| WatchedBody::new(body(answer), guard)))
         }
     }
 }

@@ -158,10 +158,7 @@ impl Listener<NetworkAcceptor> {
     pub async fn serve(self, active: Arc<ActiveServices>, shutdown: Shutdown) {
         let counts = Arc::clone(&active.services().admin.metrics.connections);
         let present = Arc::clone(&active);
-        let answer = move |request| {
-            let services = present.services();
-            async move { services.handle(request).await }
-        };
+        let answer = move |request| present.services().handle(request);
         self.accept_all(counts, shutdown, &active, answer).await;
     }
 
@@ -171,8 +168,7 @@ impl Listener<NetworkAcceptor> {
         let present = Arc::clone(&active);
         let answer = move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(HealthOnly);
-            let services = present.services();
-            async move { services.handle(request).await }
+            present.services().handle(request)
         };
         // Clients are those of the other addresses.
         self.accept_all(Arc::default(), Shutdown::default(), &active, answer)
