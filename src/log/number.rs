@@ -2,7 +2,7 @@
 //!
 //! Must not know what is counted.
 
-use super::fields::push as push_value;
+use std::fmt::Write;
 
 /// Most decimals are as short as this: `duration_ms` has three digits behind the point.
 const SHORT: u64 = 1_000;
@@ -22,7 +22,9 @@ pub(super) fn push_padded(line: &mut String, number: u64, limit: u64) {
 
 pub(super) fn push_decimal(line: &mut String, number: f64) {
     let Some(thousandths) = thousandths(number) else {
-        return push_value(line, format_args!("{number}"));
+        // A text takes all that is written into it.
+        let _ = write!(line, "{number}");
+        return;
     };
     push(line, thousandths / SHORT);
     let behind_the_point = thousandths % SHORT;
