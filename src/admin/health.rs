@@ -44,11 +44,12 @@ pub struct Reason {
 }
 
 /// The words of all reasons, as labels have them.
-pub const REASONS: [&str; 15] = [
+pub const REASONS: [&str; 16] = [
     "gitlab_unusable",
     "upstream_circuit_open",
     "credential_refused",
     "parent_unusable",
+    "parents_differ",
     "shared_store_unusable",
     "store_full",
     "disk_full",
@@ -71,8 +72,9 @@ impl Reason {
         }
     }
 
-    /// An upstream that could not be reached several times in a row.
-    fn unreachable(peer: &PeerReading) -> Option<Self> {
+    /// An upstream that could not be reached several times in a row. `all` may have others that
+    /// stand in for it.
+    fn unreachable(peer: &PeerReading, all: &[PeerReading]) -> Option<Self> {
         let condition = &peer.condition;
         if condition.state == BreakerState::Closed {
             return None;
@@ -89,6 +91,12 @@ impl Reason {
             Some(Duration::ZERO) => detail += ", the next request tries it",
             Some(wait) => detail += &format!(", next try in {}", in_seconds(wait)),
             None => {}
+        }
+        let stands_in = |other: &PeerReading| {
+            other.name == peer.name && other.condition.state == BreakerState::Closed
+        };
+        if peer.has_stand_ins && all.iter().any(stands_in) {
+            detail += "; the other parents stand in for it";
         }
         Some(Self {
             upstream: Some(peer.name.clone()),
@@ -120,18 +128,44 @@ impl Reason {
         })
     }
 
-    /// A parent whose answer is wrong, or that never answered. One that is merely away now is told
-    /// by what cannot be reached.
-    fn parent(parent: &ParentReading) -> Option<Self> {
+    /// A parent whose answer is wrong, or that never answered. A lone one that is merely away now is
+    /// told by what cannot be reached, because every request is to reach it; of several one may have
+    /// been asked for nothing.
+    fn parent(parent: &ParentReading, readings: &Readings) -> Option<Self> {
         let fault = parent.fault.as_ref()?;
-        if parent.is_known && !fault.is_final() {
+        let is_lone = readings.parents.len() == 1;
+        let is_told = |peer: &PeerReading| {
+            let is_its = peer.parent.as_deref() == Some(parent.url.as_str());
+            is_its && peer.condition.state != BreakerState::Closed
+        };
+        let is_told = is_lone || readings.peers.iter().any(is_told);
+        if parent.is_known && !fault.is_final() && is_told {
             return None;
         }
         let mut detail = parent.fault_in_words()?;
-        if !parent.is_known {
+        if readings.parents.iter().any(|other| other.fault.is_none()) {
+            detail += "; the other parents stand in for it";
+        } else if !parent.is_known {
             detail += "; its mirrors are not known here yet";
         }
         Some(Self::new("parent_unusable", detail))
+    }
+
+    /// Parents that do not serve the same: what one of them lacks has no stand-in there.
+    fn differing(parents: &[ParentReading]) -> Option<Self> {
+        let mut known = parents.iter().filter(|parent| parent.is_known);
+        let first = known.next()?;
+        let other = known.find(|parent| parent.serves != first.serves)?;
+        let serves = |parent: &ParentReading| match parent.serves.as_slice() {
+            [] => format!("{} serves no mirror", parent.url),
+            names => format!("{} serves {}", parent.url, names.join(", ")),
+        };
+        let detail = format!(
+            "the parents serve different mirrors: {}, and {}: give them the same configuration",
+            serves(first),
+            serves(other)
+        );
+        Some(Self::new("parents_differ", detail))
     }
 
     /// A shared store that answers, and is of no use all the same. One that cannot be reached is
@@ -292,9 +326,15 @@ fn reasons(readings: &Readings) -> Vec<Reason> {
         reasons.push(Reason::new("gitlab_unusable", detail));
     }
     if !readings.offline {
-        reasons.extend(readings.peers.iter().filter_map(Reason::unreachable));
+        let peers = &readings.peers;
+        for peer in peers {
+            reasons.extend(Reason::unreachable(peer, peers));
+        }
         reasons.extend(readings.peers.iter().filter_map(Reason::refused_credential));
-        reasons.extend(readings.parent.as_ref().and_then(Reason::parent));
+        for parent in &readings.parents {
+            reasons.extend(Reason::parent(parent, readings));
+        }
+        reasons.extend(Reason::differing(&readings.parents));
         let shared_store = readings.files.shared_store.as_ref();
         reasons.extend(shared_store.and_then(Reason::shared_store));
     }
@@ -360,228 +400,4 @@ impl fmt::Display for Health {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::SystemTime;
-
-    use serde_json::json;
-
-    use super::*;
-    use crate::file::FilesReading;
-    use crate::store::StoreReading;
-    use crate::upstream::{BreakerCondition, ParentFault};
-
-    fn resting(name: &str) -> PeerReading {
-        PeerReading {
-            name: name.to_owned(),
-            condition: BreakerCondition {
-                state: BreakerState::Open,
-                since: Some(Duration::from_millis(12_700)),
-                next_try: Some(Duration::from_secs(3)),
-            },
-            last_fault: Some(("timeout", Duration::from_secs(1))),
-            ..PeerReading::default()
-        }
-    }
-
-    #[test]
-    fn nothing_amiss_is_ok_and_offline_is_fine() {
-        let mut readings = Readings {
-            peers: vec![PeerReading::default()],
-            ..Readings::default()
-        };
-        assert_eq!(Health::of(&readings).to_string(), "ok");
-        readings.offline = true;
-        readings.peers.push(resting("gitlab"));
-        let health = Health::of(&readings);
-        assert_eq!(
-            (health.to_string().as_str(), health.is_ready()),
-            ("ok, offline", true)
-        );
-    }
-
-    #[test]
-    fn every_reason_is_said_with_a_word_of_the_closed_set() {
-        let disk = |fault| (fault, Duration::from_secs(90), "No space".to_owned());
-        let refused = |name: &str| PeerReading {
-            name: name.to_owned(),
-            refused: Some(Duration::from_secs(3)),
-            ..PeerReading::default()
-        };
-        let day = Duration::from_hours(24);
-        let certificates = [
-            Judgement::EndsSoon { left: 3 * day },
-            Judgement::Expired { ago: day },
-            Judgement::NotYet { wait: day },
-        ];
-        let kinds = [DiskFault::Full, DiskFault::ReadOnly, DiskFault::Failing];
-        let mut seen = Vec::new();
-        for (kind, judgement) in kinds.into_iter().zip(certificates) {
-            let readings = Readings {
-                peers: vec![
-                    resting("gitlab"),
-                    PeerReading::default(),
-                    resting("pypi"),
-                    refused("other"),
-                ],
-                gitlab_fault: Some("there is no GitLab API (404)".to_owned()),
-                certificate: Some(CertificateReading {
-                    not_after: SystemTime::UNIX_EPOCH,
-                    judgement,
-                }),
-                files: FilesReading {
-                    blocked: 2,
-                    shared_store: Some(SharedStoreReading {
-                        fault: Some(("has no such bucket".to_owned(), day)),
-                        ..SharedStoreReading::default()
-                    }),
-                    ..FilesReading::default()
-                },
-                store: StoreReading {
-                    full: true,
-                    fault: Some(disk(kind)),
-                    ..StoreReading::default()
-                },
-                config_refused: Some(Duration::from_secs(5)),
-                stale_answers: vec![Duration::from_secs(7); STALE_ANSWERS_MIN],
-                past: vec![GivenPages {
-                    mirror: None,
-                    pages: 2,
-                    oldest: None,
-                    last: day,
-                }],
-                parent: Some(ParentReading {
-                    fault: Some(ParentFault::Loop),
-                    ..ParentReading::default()
-                }),
-                ..Readings::default()
-            };
-            let health = Health::of(&readings);
-            assert!(health.is_ready() && health.word == "degraded");
-            assert_eq!(health.json()["reasons"].as_array().map(Vec::len), Some(13));
-            seen.extend(health.reasons.iter().map(|reason| reason.word));
-        }
-        for word in REASONS {
-            assert!(seen.contains(&word), "{word}");
-        }
-        assert!(seen.iter().all(|word| REASONS.contains(word)));
-    }
-
-    #[test]
-    fn a_parent_that_is_known_and_away_is_told_by_what_cannot_be_reached() {
-        let away = ParentFault::Away("no answer".to_owned());
-        let table = [
-            (true, None, 0),
-            (true, Some(away.clone()), 0),
-            (true, Some(ParentFault::Loop), 1),
-            (false, Some(away), 1),
-        ];
-        for (is_known, fault, reasons) in table {
-            let parent = ParentReading {
-                is_known,
-                fault,
-                ..ParentReading::default()
-            };
-            let health = Health::of(&Readings {
-                parent: Some(parent.clone()),
-                ..Readings::default()
-            });
-            assert_eq!(health.reasons.len(), reasons, "{parent:?}");
-        }
-    }
-
-    #[test]
-    fn the_line_says_who_for_how_long_why_and_when_next() {
-        let health = Health::of(&Readings {
-            peers: vec![resting("gitlab")],
-            ..Readings::default()
-        });
-        assert_eq!(
-            health.to_string(),
-            "degraded: cannot reach gitlab for 12s (timeout), next try in 3s"
-        );
-        assert_eq!(health.json()["reasons"][0]["next_try_seconds"], 3);
-    }
-
-    #[test]
-    fn a_good_certificate_is_no_reason_and_a_refused_credential_says_which_key() {
-        let good = Judgement::Good {
-            left: Duration::from_hours(480),
-        };
-        let certificate = CertificateReading {
-            not_after: SystemTime::UNIX_EPOCH,
-            judgement: good,
-        };
-        let peer = PeerReading {
-            name: "gitlab".to_owned(),
-            refused: Some(Duration::from_secs(61)),
-            ..PeerReading::default()
-        };
-        let readings = Readings {
-            certificate: Some(certificate),
-            peers: vec![peer],
-            ..Readings::default()
-        };
-        assert_eq!(
-            Health::of(&readings).to_string(),
-            "degraded: gitlab has refused larder's own credential (gitlab.token_file) for 1m 1s: put a good one there and reload"
-        );
-    }
-
-    #[test]
-    fn a_daemon_that_is_about_to_end_is_not_ready() {
-        let health = Health::of(&Readings {
-            stopping: true,
-            peers: vec![resting("gitlab")],
-            ..Readings::default()
-        });
-        assert!(!health.is_ready());
-        assert!(
-            health
-                .to_string()
-                .starts_with("stopping: cannot reach gitlab")
-        );
-    }
-
-    #[test]
-    fn parts_that_are_waited_for_are_said_and_nothing_is_amiss() {
-        let awaited = AwaitedParts {
-            bundle: "3f2a".to_owned(),
-            of: 4,
-            parts: vec![2, 3, 4],
-            since: 7,
-        };
-        let health = Health::of(&Readings {
-            awaited_parts: vec![awaited],
-            ..Readings::default()
-        });
-        assert_eq!(
-            health.to_string(),
-            "ok; waiting for parts 2-4 of 4 of bundle 3f2a"
-        );
-        assert_eq!(health.json()["awaited_parts"][0]["parts"], json!([2, 3, 4]));
-        assert!(
-            Health::of(&Readings::default())
-                .json()
-                .get("awaited_parts")
-                .is_none()
-        );
-    }
-
-    #[test]
-    fn stale_pages_count_while_there_are_several_of_late() {
-        let word = |stale_answers| {
-            let readings = Readings {
-                stale_answers,
-                ..Readings::default()
-            };
-            Health::of(&readings).word
-        };
-        let late = Duration::from_secs(3);
-        assert_eq!(word(vec![late; STALE_ANSWERS_MIN]), "degraded");
-        assert_eq!(word(vec![late; STALE_ANSWERS_MIN - 1]), "ok");
-        let mut answers = vec![late; STALE_ANSWERS_MIN];
-        answers[0] = STALE_COUNTS_FOR;
-        assert_eq!(word(answers), "ok");
-        assert_eq!(word(vec![STALE_COUNTS_FOR; STALE_ANSWERS_MIN]), "ok");
-    }
-}
+mod tests;

@@ -25,8 +25,8 @@ pub struct Observed {
     pub pages: Arc<Pages>,
     pub store: Arc<Store>,
     pub upstream: Arc<Upstream>,
-    /// How the parent stands, if there is one.
-    pub parent: Arc<ParentState>,
+    /// How the parents stand, if there are any.
+    pub parents: Arc<ParentState>,
     /// What the server counts.
     pub metrics: Arc<Metrics>,
     pub certificate: CertificateDates,
@@ -41,8 +41,8 @@ impl Observed {
             stopping: self.shutdown.has_begun(),
             offline: self.upstream.is_offline(),
             gitlab_fault: self.upstream.gitlab_fault(),
-            peers: self.upstream.peers().collect(),
-            parent: self.parent.read(),
+            peers: self.upstream.peers(),
+            parents: self.parents.read(),
             files: self.files.reading(now),
             downloads: self.files.downloading() as u64,
             prefetch_queue: self.files.prefetching() as u64,

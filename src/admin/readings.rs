@@ -29,7 +29,7 @@ pub struct Readings {
     /// `gitlab` first, then `object_store` (where its signed links lead), then the mirrors.
     pub peers: Vec<PeerReading>,
     /// None without a parent, and offline.
-    pub parent: Option<ParentReading>,
+    pub parents: Vec<ParentReading>,
     pub files: FilesReading,
     /// Downloads from upstream under way.
     pub downloads: u64,

@@ -17,7 +17,8 @@ use crate::file::MetadataConfig;
 use crate::index::{IndexConfig, PageSources};
 use crate::registry::{Bases, MirrorBase, PrivateNames, Route, Scope};
 use crate::upstream::{
-    GitLabConfig, MirrorConfig, ProxyEnvironment, SharedStoreConfig, proxy_towards,
+    GitLabConfig, MirrorConfig, ProxyEnvironment, SharedStoreConfig, parents_in_order,
+    proxy_towards,
 };
 
 /// The configuration, understood as the daemon understands it.
@@ -28,8 +29,8 @@ pub struct CommandContext {
     pub public_url: String,
     pub path_prefix: String,
     pub cache_dir: PathBuf,
-    /// Whether a parent is asked in GitLab's place.
-    pub has_parent: bool,
+    /// The larders that are asked in GitLab's place.
+    pub parents: Vec<String>,
     pub gitlab: GitLabConfig,
     pub bases: Bases,
     /// Each with its section. The last is the index that GitLab points to, if it was learned.
@@ -99,10 +100,36 @@ impl CommandContext {
     /// The URL that is asked for a route.
     pub fn url(&self, route: &Route) -> Option<String> {
         let scope = route.scope()?;
-        if scope.is_mirror() {
-            return self.mirror(scope)?.0.url(route).map(String::from);
+        let first = match scope.is_mirror() {
+            true => self.mirror(scope)?.0.url(route).map(String::from)?,
+            false => self.bases.asked().url(route).into(),
+        };
+        let Some(order) = self.parents_of(route) else {
+            return Some(first);
+        };
+        // The first of the list stands for all where there is one address for what they serve.
+        match (
+            self.parents.iter().find(|url| first.starts_with(*url)),
+            order.first(),
+        ) {
+            (Some(named), Some(home)) => Some(first.replacen(named, home, 1)),
+            _ => Some(first),
         }
-        Some(self.bases.asked().url(route).into())
+    }
+
+    /// The parents that may be asked for a route, in their order; none if no parent is.
+    pub fn parents_of(&self, route: &Route) -> Option<Vec<&str>> {
+        let scope = route.scope()?;
+        let mirror = self.mirror(scope);
+        let mut serving: Vec<&str> = self.parents.iter().map(String::as_str).collect();
+        if let Some((base, _)) = mirror {
+            serving.retain(|parent| base.is_parents() && base.is_served_at(parent));
+        }
+        if serving.is_empty() {
+            return None;
+        }
+        let order = parents_in_order(serving.iter().copied(), route);
+        Some(order.into_iter().map(|place| serving[place]).collect())
     }
 }
 
@@ -126,7 +153,7 @@ pub fn command_context(config: &Config) -> Result<CommandContext, StartError> {
         public_url: config.public_url.clone(),
         path_prefix: config.path_prefix(),
         cache_dir: config.cache_dir()?,
-        has_parent: config.parent().is_some(),
+        parents: config.parents(),
         gitlab: config.gitlab.clone(),
         mirrors,
         private: private_names(config)?,

@@ -23,6 +23,8 @@ pub struct DoctorInput {
     pub context: CommandContext,
     /// All peers that the daemon would ask, with little patience.
     pub upstream: Arc<Upstream>,
+    /// Each parent alone, by its URL.
+    pub parents: Vec<(String, Arc<Upstream>)>,
     /// None offline.
     pub transports: Option<Transports>,
     /// The way to the shared store, if it is asked.
@@ -57,6 +59,13 @@ pub fn doctor_input(config: &Config, credential: Credential) -> Result<DoctorInp
     let via = HeaderValue::from_static("1.1 larder-doctor");
     let known = known_mirrors(&hurried, &learned_facts(&hurried))?;
     let upstream = upstreams(&hurried, &bases(&hurried)?, &via, false, &known)?;
+    let mut parents = Vec::new();
+    for url in config.parents() {
+        let alone = hurried.clone().with_parent(&url);
+        let known = known_mirrors(&alone, &learned_facts(&alone))?;
+        let upstream = upstreams(&alone, &bases(&alone)?, &via, false, &known)?;
+        parents.push((url, Arc::new(upstream)));
+    }
     let credential = if credential.is_anonymous() {
         service_credential(config)?.unwrap_or_default()
     } else {
@@ -77,6 +86,7 @@ pub fn doctor_input(config: &Config, credential: Credential) -> Result<DoctorInp
         },
         context: command_context(config)?,
         upstream: Arc::new(upstream),
+        parents,
         followed: public_index_in_words(config)?,
         credential,
         dates_token: dates_credential(config)?,

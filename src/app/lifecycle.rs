@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::error::StartError;
-use super::parent::Parent;
+use super::parents::Parents;
 use super::settings::{asked_gitlab, certificates};
 use super::shared::Shared;
 use super::wiring::{Entrances, services};
@@ -80,7 +80,7 @@ impl App {
             shared,
             config,
         };
-        making.meet_parent().await?;
+        making.meet_parents().await?;
         let services = making.services(None)?;
         let config = &making.config;
         let mut daemon = Daemon::of(ActiveServices::new(services), &making.shared);
@@ -93,7 +93,7 @@ impl App {
         if let Some(health_door) = health_door {
             daemon.serve_health(health_door, config.limits);
         }
-        if config.gitlab.check_at_start && !config.offline && config.parent().is_none() {
+        if config.gitlab.check_at_start && !config.offline && !config.has_parent() {
             daemon.serving.spawn(check_gitlab(
                 Arc::clone(&daemon.active),
                 daemon.shutdown.clone(),
@@ -175,9 +175,7 @@ impl Daemon {
     /// For a command of this process: over the control socket alone.
     pub async fn embedded(config: &Config) -> Result<Self, StartError> {
         let shared = Shared::open(config)?;
-        if let Some(parent) = Parent::of(config, &shared)? {
-            parent.meet().await?;
-        }
+        Parents::of(config, &shared)?.meet().await?;
         let active = ActiveServices::new(services(&shared, config, Entrances::NONE, None)?);
         let door =
             ControlAcceptor::bind(&config.cache_dir()?).map_err(StartError::ControlSocket)?;

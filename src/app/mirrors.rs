@@ -3,18 +3,22 @@
 //!
 //! What was noted is judged anew by the configuration of now. Must not ask anything.
 
+use std::collections::BTreeMap;
+
 use url::Url;
 
 use super::error::StartError;
 use crate::app::config::Config;
 use crate::registry::{Base, MirrorBase, Scope};
-use crate::store::{LearnedFacts, Peek};
+use crate::store::{LearnedFacts, ParentFacts, Peek};
 use crate::upstream::{AllowedOrigins, Forward, MirrorConfig, PUBLIC_INDEX, may_follow, may_take};
 
 /// A mirror, with its section.
 pub struct KnownMirror {
     pub base: MirrorBase,
     pub section: MirrorConfig,
+    /// Where further parents have the same mirror.
+    pub stand_ins: Vec<(MirrorBase, MirrorConfig)>,
     /// It has no section: it is the index that GitLab points to, learned or not.
     pub is_public_index: bool,
 }
@@ -30,6 +34,7 @@ pub fn known_mirrors(
         all.push(KnownMirror {
             base: mirror_base(name, section)?,
             section: section.clone(),
+            stand_ins: Vec::new(),
             is_public_index: false,
         });
     }
@@ -39,6 +44,7 @@ pub fn known_mirrors(
         all.push(KnownMirror {
             base,
             section: public_index_section(config),
+            stand_ins: Vec::new(),
             is_public_index: true,
         });
     }
@@ -133,46 +139,66 @@ pub fn forward_origins(config: &Config) -> Result<AllowedOrigins, StartError> {
         .map_err(|text| StartError::Setting(format!("gitlab.forward_origins: \"{text}\"")))
 }
 
-/// Adds those that the parent serves, as far as it is known, under the same names. A section of
-/// the same name stands in their place.
+/// Adds those that a parent serves, as far as it is known, under the same names; each is asked of
+/// the parents that serve it. A section of the same name stands in their place.
 fn add_parents_mirrors(
     config: &Config,
     facts: &LearnedFacts,
     all: &mut Vec<KnownMirror>,
 ) -> Result<(), StartError> {
-    let Some(parent) = config.parent() else {
-        return Ok(());
-    };
-    let Some(serves) = facts.parents.get(parent) else {
-        return Ok(());
-    };
-    let mut names: Vec<&str> = serves.mirrors.iter().map(String::as_str).collect();
-    if serves.has_public_index {
-        names.push(PUBLIC_INDEX);
+    let mut servers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for parent in config.parents() {
+        let Some(serves) = facts.parents.get(&parent) else {
+            continue;
+        };
+        for name in served_names(serves) {
+            servers.entry(name).or_default().push(parent.clone());
+        }
     }
-    for name in names {
+    for (name, parents) in &servers {
         let is_usable = name == PUBLIC_INDEX || !Forward::is_taken(name);
         if config.mirrors.contains_key(name) || Scope::mirror(name).is_none() || !is_usable {
             continue;
         }
-        let section = parents_section(config, parent, name);
-        let mut base = mirror_base(name, &section)?.of_parent();
-        if name == PUBLIC_INDEX {
-            base = base.without_pages();
+        let mut stand_ins = Vec::new();
+        let mut bases = Vec::new();
+        for parent in parents {
+            let section = parents_section(config, parent, name);
+            let mut base = mirror_base(name, &section)?.of_parent();
+            if name == PUBLIC_INDEX {
+                base = base.without_pages();
+            }
+            bases.push(base.clone());
+            stand_ins.push((base, section));
         }
+        // A name is there because one serves it at least.
+        let (base, section) = stand_ins.remove(0);
         all.push(KnownMirror {
-            base,
+            base: base.standing_for(&bases),
             section,
+            stand_ins,
             is_public_index: false,
         });
     }
     Ok(())
 }
 
-/// Whether the parent was never heard of, so that its mirrors are not known.
+/// The names of what a parent serves beside GitLab's packages.
+pub(super) fn served_names(serves: &ParentFacts) -> Vec<String> {
+    let mut names = serves.mirrors.clone();
+    if serves.has_public_index {
+        names.push(PUBLIC_INDEX.to_owned());
+    }
+    names
+}
+
+/// Whether no parent was ever heard of, so that their mirrors are not known.
 pub(super) fn awaits_parent(config: &Config, facts: &LearnedFacts) -> bool {
-    let parent = config.parent();
-    parent.is_some_and(|parent| !facts.parents.contains_key(parent))
+    let parents = config.parents();
+    !parents.is_empty()
+        && !parents
+            .iter()
+            .any(|parent| facts.parents.contains_key(parent))
 }
 
 /// A mirror of the parent's, reached as the parent is. Its pages are as fresh as GitLab's, because

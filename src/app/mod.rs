@@ -10,7 +10,7 @@ mod error;
 mod file_check;
 mod lifecycle;
 mod mirrors;
-mod parent;
+mod parents;
 mod reach;
 mod remaking;
 mod settings;

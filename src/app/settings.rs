@@ -23,10 +23,13 @@ use crate::upstream::{PUBLIC_INDEX, UnhashedFiles};
 use crate::values::secret_file::SecretFile;
 use crate::values::validity::Validity;
 
-/// The GitLab that is asked; none offline.
+/// The GitLab that is asked, or the parents in its place; none offline.
 pub fn asked_gitlab(config: &Config) -> Result<Option<String>, StartError> {
     if config.offline {
         return Ok(None);
+    }
+    if config.has_parent() {
+        return Ok(Some(config.parents().join(", ")));
     }
     Ok(Some(bases(config)?.asked().to_string()))
 }
@@ -54,7 +57,7 @@ pub fn mirrors_kept_unhashed(config: &Config) -> HashSet<Scope> {
     }
     // Its pages are given in GitLab's place alone, and a file may be asked for before any of them: the
     // parent has verified it.
-    if config.parent().is_some() {
+    if config.has_parent() {
         kept.extend(Scope::mirror(PUBLIC_INDEX));
     }
     kept
@@ -88,7 +91,13 @@ pub fn bases(config: &Config) -> Result<Bases, StartError> {
     for url in &config.gitlab.external_urls {
         others.push(base("external_urls", url)?);
     }
-    Ok(Bases::new(base("url", &config.gitlab.url)?, others))
+    let mut parents = Vec::new();
+    for url in config.parents() {
+        let why = |why| StartError::Setting(format!("parent: {why}"));
+        parents.push(Base::parse(&url).map_err(why)?);
+    }
+    let bases = Bases::new(base("url", &config.gitlab.url)?, others);
+    Ok(bases.of_parents(parents))
 }
 
 pub fn private_names(config: &Config) -> Result<PrivateNames, StartError> {

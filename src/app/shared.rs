@@ -34,8 +34,8 @@ pub struct Shared {
     pub shutdown: Shutdown,
     /// This process's name in `Via`.
     pub via: HeaderValue,
-    /// How the parent stood when it was last asked.
-    pub parent: Arc<ParentState>,
+    /// How the parents stood when they were last asked.
+    pub parents: Arc<ParentState>,
     /// What asks that the services be made anew.
     pub(super) remaking: Arc<Remaking>,
     pub peer_counts: PeerCounts,
@@ -72,7 +72,7 @@ impl Shared {
             metrics: Arc::new(Metrics::default()),
             shutdown: Shutdown::default(),
             via,
-            parent: Arc::default(),
+            parents: Arc::default(),
             remaking: Arc::default(),
             peer_counts: PeerCounts::default(),
             grant_counts: Arc::default(),

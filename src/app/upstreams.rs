@@ -13,10 +13,10 @@ use super::mirrors::{KnownMirror, forward_origins};
 use super::token_file::{read_token, token};
 use crate::access::Credential;
 use crate::app::config::Config;
-use crate::registry::Bases;
+use crate::registry::{Bases, MirrorBase};
 use crate::upstream::{
-    AllowedOrigins, FLEET_KEY_BYTES_MIN, FleetKey, IndexTrial, Mirror, ProxyEnvironment,
-    SharedStore, SharedStoreSecrets, Transport, TransportConfig, Upstream,
+    AllowedOrigins, FLEET_KEY_BYTES_MIN, FleetKey, IndexTrial, Mirror, MirrorConfig,
+    ProxyEnvironment, SharedStore, SharedStoreSecrets, Transport, TransportConfig, Upstream,
 };
 use crate::values::secret::Secret;
 
@@ -37,11 +37,15 @@ pub fn upstreams(
         for (known, transport) in known.iter().zip(&opened.mirrors) {
             if !known.is_public_index {
                 announce_mirror(known, transport);
-                mirrors.push(mirror(known, transport, via)?);
+                mirrors.push(mirror(&known.base, &known.section, transport, via)?);
+                for (base, section) in &known.stand_ins {
+                    mirrors.push(mirror(base, section, transport, via)?);
+                }
             }
         }
-        let url = gitlab_url(bases)?;
-        announce(first_section(config), &opened.gitlab, &url);
+        for bases in bases.seen_from_each() {
+            announce(first_section(config), &opened.gitlab, &gitlab_url(&bases)?);
+        }
         opened.gitlab
     };
     let stores = AllowedOrigins::parse(&config.gitlab.object_storage_origins)
@@ -59,8 +63,8 @@ pub fn upstreams(
         .offline(config.offline)
         .with_mirrors(mirrors)
         .with_shared_store(shared_store(config)?);
-    if let Some(parent) = config.parent() {
-        upstream = upstream.under_parent(parent);
+    if config.has_parent() {
+        upstream = upstream.under_parents();
     }
     for known in known {
         if known.is_public_index {
@@ -90,9 +94,9 @@ fn announce_mirror(known: &KnownMirror, transport: &Transport) {
 
 /// What says where the first upstream is.
 fn first_section(config: &Config) -> &'static str {
-    match config.parent() {
-        Some(_) => "parent",
-        None => "gitlab",
+    match config.has_parent() {
+        true => "parent",
+        false => "gitlab",
     }
 }
 
@@ -185,12 +189,12 @@ pub fn gitlab_url(bases: &Bases) -> Result<Url, StartError> {
 }
 
 fn mirror(
-    known: &KnownMirror,
+    base: &MirrorBase,
+    section: &MirrorConfig,
     transport: &Transport,
     via: &HeaderValue,
 ) -> Result<Mirror, StartError> {
-    let section = &known.section;
-    let title = format!("mirrors.{}", known.base);
+    let title = format!("mirrors.{base}");
     let username = match section.username.as_str() {
         "" => None,
         username => Some(username),
@@ -199,7 +203,6 @@ fn mirror(
         Some(token) => Credential::mirror(username, &token),
         None => Credential::default(),
     };
-    let base = known.base.clone();
-    Mirror::new(base, section, transport, credential, via.clone())
+    Mirror::new(base.clone(), section, transport, credential, via.clone())
         .map_err(|why| StartError::Setting(format!("{title}.{why}")))
 }

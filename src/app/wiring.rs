@@ -143,7 +143,7 @@ impl<'a> Parts<'a> {
     fn dates(&self) -> Result<Arc<UploadDates>, StartError> {
         let config = self.config;
         // A parent's pages tell what it was told.
-        let asks = config.index.upload_dates && !config.offline && config.parent().is_none();
+        let asks = config.index.upload_dates && !config.offline && !config.has_parent();
         let dependencies = DatesDependencies {
             upstream: Arc::clone(&self.upstream),
             access: Arc::clone(&self.access),
@@ -194,7 +194,7 @@ impl<'a> Parts<'a> {
             store: Arc::clone(&shared.store),
             upstream: Arc::clone(&self.upstream),
             metrics: Arc::clone(&shared.metrics),
-            parent: Arc::clone(&shared.parent),
+            parents: Arc::clone(&shared.parents),
             certificate: Box::new(move || certificates.as_ref()?.validity()),
             shutdown: shared.shutdown.clone(),
         };

@@ -130,9 +130,10 @@ pub struct ServeArguments {
     /// URL of the GitLab to cache.
     #[arg(long, value_name = "URL")]
     pub gitlab: Option<String>,
-    /// URL of a larder to ask in place of GitLab and of the mirrors it serves.
+    /// URL of a larder to ask in place of GitLab and of the mirrors it serves; may be repeated, for
+    /// larders that stand in for each other.
     #[arg(long, value_name = "URL", conflicts_with = "gitlab")]
-    pub parent: Option<String>,
+    pub parent: Vec<String>,
     /// Another index to cache, served under /NAME/simple/; may be repeated.
     #[arg(long, value_name = "NAME=URL", value_parser = mirror)]
     pub mirror: Vec<(String, String)>,

@@ -5,6 +5,7 @@
 //! judge: the verdicts are pure functions in files of their own. Shows no credential and no signed
 //! link.
 
+mod agreement;
 mod beginning;
 mod certificate;
 mod connection;
@@ -18,7 +19,6 @@ mod peers;
 mod secret_segment;
 mod shared_store;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clap::Args;
@@ -36,7 +36,7 @@ use crate::app::config::Config;
 use crate::app::{self, DoctorInput, Transports};
 use crate::registry::Scope;
 use crate::store::{FolderFacts, Peek};
-use crate::upstream::PUBLIC_INDEX;
+use crate::upstream::{PUBLIC_INDEX, Transport, Upstream};
 use crate::values::clock;
 use crate::values::correlation;
 use finding::{Finding, Verdict};
@@ -168,14 +168,15 @@ impl Findings {
 
 /// In the order of the configuration, however they came.
 async fn print_upstreams(
-    mut upstreams: JoinSet<(usize, (String, Vec<Finding>))>,
+    mut upstreams: Examining,
     findings: &mut Findings,
 ) -> Result<(), CommandError> {
-    let mut examined = BTreeMap::new();
+    let mut examined = Vec::new();
     while let Some(done) = upstreams.join_next().await {
         examined.extend(done);
     }
-    for (section, found) in examined.into_values() {
+    examined.sort_by_key(|(place, _)| *place);
+    for (_, (section, found)) in examined {
         for finding in found {
             findings.print(finding.of(&section))?;
         }
@@ -212,65 +213,116 @@ async fn examine(
     print_upstreams(upstreams, findings).await
 }
 
-/// All upstreams at once, because each may have to be waited for; each by its place and its section
-/// in the configuration.
-fn start_upstreams(
-    input: &DoctorInput,
-    project: Option<Scope>,
-) -> JoinSet<(usize, (String, Vec<Finding>))> {
+/// What was found of upstreams, each by its place and its section in the configuration. What
+/// belongs to a parent is told after it.
+type Examining = JoinSet<([usize; 2], (String, Vec<Finding>))>;
+
+/// All upstreams at once, because each may have to be waited for.
+fn start_upstreams(input: &DoctorInput, project: Option<Scope>) -> Examining {
     let mut examining = JoinSet::new();
     let Some(Transports { gitlab, mirrors }) = &input.transports else {
         return examining;
     };
-    let prober = peers::Prober {
-        upstream: Arc::clone(&input.upstream),
-        limit: input.limit,
-    };
-    let gitlab = peers::GitLabCheck {
-        prober: prober.clone(),
-        url: input.context.bases.asked().version_url(),
-        way: gitlab.clone(),
-        credential: input.credential.clone(),
-        project,
-        is_parent: input.context.has_parent,
-        asks_dates: input.context.index.upload_dates,
-        dates_token: input.dates_token.clone(),
-    };
-    let section = match input.context.has_parent {
-        true => "parent".to_owned(),
-        false => "gitlab".to_owned(),
-    };
-    examining.spawn(async move { (0, (section, gitlab.examine().await)) });
+    let prober = prober(input, &input.upstream);
+    if input.parents.is_empty() {
+        let check = gitlab_check(input, &input.upstream, gitlab, project);
+        examining.spawn(async move { ([0, 0], ("gitlab".to_owned(), check.examine().await)) });
+    } else {
+        start_parents(input, gitlab, project, &mut examining);
+    }
+    let first = input.parents.len() + 1;
     for (at, ((base, _), way)) in input.context.mirrors.iter().zip(mirrors).enumerate() {
         let section = match base.scope().to_string().as_str() {
-            // It is given in the place of the parent's own pages alone.
-            PUBLIC_INDEX if base.is_parents() => continue,
-            PUBLIC_INDEX => "public index".to_owned(),
-            name if base.is_parents() => {
-                let mirror = peers::ParentsMirrorCheck {
-                    prober: prober.clone(),
-                    scope: base.scope().clone(),
-                };
-                let section = format!("the parent's mirror {name}");
-                examining.spawn(async move { (at + 1, (section, mirror.examine().await)) });
-                continue;
-            }
+            PUBLIC_INDEX if !base.is_parents() => "public index".to_owned(),
             name => format!("mirrors.{name}"),
         };
+        if base.is_parents() {
+            continue;
+        }
         let mirror = peers::MirrorCheck {
             prober: prober.clone(),
             base: base.clone(),
             way: way.clone(),
             section: section.clone(),
         };
-        examining.spawn(async move { (at + 1, (section, mirror.examine().await)) });
+        examining.spawn(async move { ([first + at, 0], (section, mirror.examine().await)) });
     }
-    let last = input.context.mirrors.len() + 1;
+    let last = first + input.context.mirrors.len();
     if let Some(check) = shared_store_check(input, prober) {
         let section = "shared_store".to_owned();
-        examining.spawn(async move { (last, (section, check.examine().await)) });
+        examining.spawn(async move { ([last, 0], (section, check.examine().await)) });
     }
     examining
+}
+
+fn prober(input: &DoctorInput, upstream: &Arc<Upstream>) -> peers::Prober {
+    peers::Prober {
+        upstream: Arc::clone(upstream),
+        limit: input.limit,
+    }
+}
+
+fn gitlab_check(
+    input: &DoctorInput,
+    upstream: &Arc<Upstream>,
+    way: &Transport,
+    project: Option<Scope>,
+) -> peers::GitLabCheck {
+    peers::GitLabCheck {
+        prober: prober(input, upstream),
+        url: upstream.bases().asked().version_url(),
+        way: way.clone(),
+        credential: input.credential.clone(),
+        project,
+        is_parent: !input.parents.is_empty(),
+        asks_dates: input.context.index.upload_dates,
+        dates_token: input.dates_token.clone(),
+    }
+}
+
+/// Each parent by itself, the mirrors that are asked of it, and whether all serve the same.
+fn start_parents(
+    input: &DoctorInput,
+    way: &Transport,
+    project: Option<Scope>,
+    examining: &mut Examining,
+) {
+    let several = input.parents.len() > 1;
+    let mut probers = Vec::new();
+    for (at, (url, upstream)) in input.parents.iter().enumerate() {
+        let check = gitlab_check(input, upstream, way, project.clone());
+        let section = match several {
+            true => format!("parent {url}"),
+            false => "parent".to_owned(),
+        };
+        let mut mirrors = Vec::new();
+        for (base, _) in &input.context.mirrors {
+            // The public index's pages are given in the place of the parent's own alone.
+            let has_pages = base.scope().to_string() != PUBLIC_INDEX;
+            if base.is_parents() && has_pages && base.is_served_at(url) {
+                mirrors.push(base.scope().clone());
+            }
+        }
+        let prober = prober(input, upstream);
+        probers.push((url.clone(), prober.clone()));
+        examining.spawn(async move { ([at, 0], (section, check.examine().await)) });
+        for (place, scope) in mirrors.into_iter().enumerate() {
+            let section = match several {
+                true => format!("{scope} of the parent {url}"),
+                false => format!("the parent's mirror {scope}"),
+            };
+            let mirror = peers::ParentsMirrorCheck {
+                prober: prober.clone(),
+                scope,
+            };
+            examining.spawn(async move { ([at, place + 1], (section, mirror.examine().await)) });
+        }
+    }
+    if several {
+        let check = peers::AgreementCheck { probers };
+        let last = input.parents.len();
+        examining.spawn(async move { ([last, 0], ("parent".to_owned(), check.examine().await)) });
+    }
 }
 
 fn shared_store_check(

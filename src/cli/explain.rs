@@ -161,7 +161,7 @@ fn unserved(route: &Route, context: &CommandContext) -> Option<String> {
         }
         "pages of the index that GitLab points to are given in GitLab's place, at GitLab's own \
          addresses (404)"
-    } else if context.has_parent {
+    } else if !context.parents.is_empty() {
         "the parent is not known to follow GitLab to an index (404)"
     } else if context.gitlab.forward == Forward::Follow {
         "no index that GitLab points to is known here: its first redirect tells, unless that is a \

@@ -102,7 +102,15 @@ impl Files {
             return self.read_along(request, standing, true, now).await;
         }
         let peer = self.upstream.peer_of(&request.file.scope);
-        let body = begun(answer.body, Some(range.bytes()), &peer).await?;
+        let body = match begun(answer.body, Some(range.bytes()), &peer).await {
+            Ok(body) => body,
+            // The download goes on at another parent.
+            Err(_) if self.upstream.peers_of(&request.file.scope) > 1 => {
+                let standing = Authorization::Proven(permit);
+                return self.read_along(request, standing, false, now).await;
+            }
+            Err(why) => return Err(why.into()),
+        };
         // A client that reads a range of a file now mostly wants the rest soon.
         let who = request.caller.fingerprint();
         if let Some(size) = range.whole

@@ -31,6 +31,7 @@ pub(super) struct MirrorSource {
 }
 
 pub struct PageSources {
+    bases: Bases,
     gitlab: LinkPolicy,
     /// Of pages whose links are larder's own.
     portable: LinkPolicy,
@@ -82,7 +83,11 @@ impl PageSources {
         let mirrors: Arc<[MirrorRules]> = all.into();
         Self {
             portable: policy(LinkRules::Portable(Arc::clone(&mirrors))),
-            gitlab: policy(LinkRules::GitLab { bases, mirrors }),
+            gitlab: policy(LinkRules::GitLab {
+                bases: bases.clone(),
+                mirrors,
+            }),
+            bases,
             mirrors: known,
             public_index,
             private,
@@ -160,7 +165,8 @@ impl PageSources {
     }
 
     /// The same for a stored page that came from `url`. One that was carried here needs nothing to
-    /// be configured. Of the public index none counts that is not of the one that was learned.
+    /// be configured. Of the public index none counts that is not of the one that was learned, and of
+    /// parents none of a parent that is none any more.
     pub(super) fn links_of(&self, scope: &Scope, url: &str) -> Option<LinkPolicy> {
         if is_portable(url) {
             return Some(self.portable.clone());
@@ -175,6 +181,14 @@ impl PageSources {
             {
                 return None;
             }
+        }
+        let came_from = Url::parse(url).ok()?;
+        let is_known = match self.mirror(scope) {
+            Some(mirror) => mirror.base.is_of(&came_from),
+            None => self.bases.are_of(&came_from),
+        };
+        if !is_known {
+            return None;
         }
         self.links(scope).cloned()
     }

@@ -76,7 +76,7 @@ impl Base {
     }
 
     /// The part of `url`'s path below this base's root, if it is below.
-    fn below<'u>(&self, url: &'u Url) -> Option<&'u str> {
+    pub(super) fn below<'u>(&self, url: &'u Url) -> Option<&'u str> {
         if url.origin() != self.url.origin() {
             return None;
         }
@@ -100,6 +100,8 @@ impl fmt::Display for Base {
 pub struct Bases {
     asked: Base,
     others: Vec<Base>,
+    /// Larders in GitLab's place, which stand in for each other; `asked` is the first.
+    parents: Vec<Base>,
 }
 
 /// What a link on a page is to us.
@@ -115,11 +117,48 @@ pub enum LinkTarget {
 
 impl Bases {
     pub fn new(asked: Base, others: Vec<Base>) -> Self {
-        Self { asked, others }
+        Self {
+            asked,
+            others,
+            parents: Vec::new(),
+        }
+    }
+
+    /// Those of larders that are asked in GitLab's place, the one that is asked among them.
+    #[must_use]
+    pub fn of_parents(self, parents: Vec<Base>) -> Self {
+        Self { parents, ..self }
     }
 
     pub fn asked(&self) -> &Base {
         &self.asked
+    }
+
+    /// None where GitLab itself is asked.
+    pub fn parents(&self) -> &[Base] {
+        &self.parents
+    }
+
+    /// The same for each larder that is asked, with its own base as the one that is asked; of GitLab
+    /// itself these alone.
+    pub fn seen_from_each(&self) -> Vec<Self> {
+        let mut seen = Vec::new();
+        for parent in &self.parents {
+            seen.push(Self {
+                asked: parent.clone(),
+                ..self.clone()
+            });
+        }
+        if seen.is_empty() {
+            seen.push(self.clone());
+        }
+        seen
+    }
+
+    /// Whether a page from this URL came from one that is asked now. Its links mean nothing here if
+    /// it came from a parent that is none any more.
+    pub fn are_of(&self, page: &Url) -> bool {
+        self.parents.is_empty() || self.below(page).is_some()
     }
 
     /// Whether GitLab is known to live at this origin.
@@ -133,7 +172,8 @@ impl Bases {
     }
 
     fn all(&self) -> impl Iterator<Item = &Base> {
-        std::iter::once(&self.asked).chain(&self.others)
+        let asked = std::iter::once(&self.asked);
+        asked.chain(&self.others).chain(&self.parents)
     }
 
     /// The path of a link below GitLab's root as GitLab spelled it, if it leads to an address that

@@ -28,7 +28,7 @@ use std::sync::{Arc, OnceLock};
 use url::{Host, Url};
 
 use super::file_hosts::FileHosts;
-use super::{MirrorPath, PageRef, Route, Scope};
+use super::{Base, MirrorPath, PageRef, Route, Scope};
 use crate::simple::without_index_document;
 use crate::values::secret::Secret;
 
@@ -76,6 +76,8 @@ pub struct MirrorBase {
     is_learned: bool,
     /// A parent told of it: no section names it.
     is_parents: bool,
+    /// Where the other parents have it, which stands for its first files prefix.
+    also_at: Arc<[Url]>,
 }
 
 #[derive(Debug)]
@@ -130,6 +132,7 @@ impl MirrorBase {
             has_pages: true,
             is_learned: false,
             is_parents: false,
+            also_at: Arc::default(),
         })
     }
 
@@ -148,6 +151,7 @@ impl MirrorBase {
             has_pages: true,
             is_learned: true,
             is_parents: false,
+            also_at: Arc::default(),
         }
     }
 
@@ -165,6 +169,60 @@ impl MirrorBase {
 
     pub fn is_parents(&self) -> bool {
         self.is_parents
+    }
+
+    /// The same, which further parents have too: what leads below their first files prefix leads
+    /// below this one's.
+    #[must_use]
+    pub fn standing_for(self, others: &[Self]) -> Self {
+        let mut also_at = Vec::new();
+        for other in others {
+            let files = other.places.get().map(|places| &places.files);
+            also_at.extend(files.and_then(|files| files.first()).cloned());
+        }
+        Self {
+            also_at: also_at.into(),
+            ..self
+        }
+    }
+
+    /// Whether its index is below this base: a parent's.
+    pub fn is_below(&self, parent: &Base) -> bool {
+        self.index()
+            .is_some_and(|index| parent.below(index).is_some())
+    }
+
+    /// The same of a URL as text, whose spelling is kept; none if it is below none of these prefixes.
+    pub(super) fn written_at_first(&self, text: &str) -> Option<String> {
+        let first = self.places.get()?.files.first()?;
+        let mut others = self.also_at.iter();
+        let rest = others.find_map(|other| text.strip_prefix(other.as_str()))?;
+        Some(format!("{first}{rest}"))
+    }
+
+    /// Whether it is one that the parent at this URL has.
+    pub fn is_served_at(&self, parent: &str) -> bool {
+        let files = self.places.get().and_then(|places| places.files.first());
+        let mut all = files.into_iter().chain(self.also_at.iter());
+        let below = format!("{parent}/");
+        all.any(|place| place.as_str().starts_with(&below))
+    }
+
+    /// Whether a page from this URL came from where it is asked for now. Of one whose index is known
+    /// from its section this is not asked: what it redirects to is not told here.
+    pub fn is_of(&self, page: &Url) -> bool {
+        !self.is_parents || self.recognise_page(page).is_some()
+    }
+
+    /// A URL below the prefix of another parent, as the first parent has it.
+    fn at_first(&self, link: &Url) -> Url {
+        let files = self.places.get().and_then(|places| places.files.first());
+        for other in self.also_at.iter() {
+            if let (Some(first), Some(rest)) = (files, below(other, link)) {
+                return with_path(first, &format!("{}{rest}", first.path()));
+            }
+        }
+        link.clone()
     }
 
     pub fn has_pages(&self) -> bool {
@@ -286,6 +344,7 @@ impl MirrorBase {
         let mut place = link.clone();
         place.set_fragment(None);
         place.set_query(None);
+        place = self.at_first(&place);
         let Some(rest) = self.spell(&place) else {
             let is_named = place.set_username("").is_ok() && place.set_password(None).is_ok();
             if is_named && self.spell(&place).is_some() {
@@ -306,6 +365,7 @@ impl MirrorBase {
     /// The page that a link leads to, if it is one of this mirror's index.
     pub fn recognise_page(&self, link: &Url) -> Option<PageRef> {
         let scope = self.scope.clone();
+        let link = &self.at_first(link);
         let name = without_index_document(below(self.index()?, link)?);
         if name.is_empty() {
             return Some(PageRef::index(scope));

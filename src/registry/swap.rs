@@ -2,8 +2,8 @@
 //! prefix stays byte for byte.
 //!
 //! For files that record absolute URLs. A URL is changed only if the way back would give the same
-//! text again; the one exception is a further external URL of GitLab's, which comes back below the
-//! URL that is asked. A user name in a URL stays with GitLab's addresses, because larder passes it
+//! text again; the exceptions are a further external URL of GitLab's, and one of a further parent,
+//! which come back below the URL that is asked. A user name in a URL stays with GitLab's addresses, because larder passes it
 //! on; one at a mirror is left alone. Must not know what the URLs stand in.
 
 use url::{Host, Url};
@@ -71,7 +71,7 @@ impl Swap {
 
     /// larder's path for a URL of GitLab's or a mirror's.
     fn upstream_path(&self, parts: &UrlParts<'_>) -> Option<String> {
-        let bare = parts.bare();
+        let bare = self.at_first_parent(parts.bare());
         let url = Url::parse(&bare).ok()?;
         if let LinkTarget::Ours { path, .. } = self.bases.recognise(&url) {
             let asked = self.bases.asked().to_string();
@@ -89,6 +89,13 @@ impl Swap {
         } else {
             None
         }
+    }
+
+    /// A URL of a mirror that several parents serve, as the first of them has it; any other stays.
+    fn at_first_parent(&self, bare: String) -> String {
+        let mut mirrors = self.mirrors.iter();
+        let found = mirrors.find_map(|mirror| mirror.written_at_first(&bare));
+        found.unwrap_or(bare)
     }
 
     /// The path of a URL of larder's.

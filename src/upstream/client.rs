@@ -1,4 +1,5 @@
-//! Who is asked: GitLab, or the mirror that a route names.
+//! Who is asked: GitLab, or the mirror that a route names; with parents in their place, each of them
+//! in its turn.
 //!
 //! Owns the peers, and the one place that every request to any of them passes: offline it ends
 //! there. Must not know how a peer is asked.
@@ -22,32 +23,33 @@ use super::mirror::Mirror;
 use super::packages_api::{ListPage, PackagesClient, PackagesError};
 use super::peer::Peer;
 use super::redirect::AllowedOrigins;
+use super::rendezvous;
 use super::request::{FileAnswer, PageAnswer, UpstreamRequest};
 use super::response::PassThrough;
 use super::shared_store::SharedStore;
+use super::turns::{ChosenPeer, Turns};
 use super::upload_body::Outgoing;
 use crate::access::Credential;
-use crate::registry::{Bases, FileRef, MirrorBase, PackagesAddress, Route, Scope};
+use crate::registry::{Base, Bases, FileRef, MirrorBase, PackagesAddress, Route, Scope};
 use crate::simple::ProjectName;
 use crate::values::clock;
 use crate::values::error_chain::BoxError;
 
 pub struct Upstream {
-    gitlab: GitLab,
+    /// Where GitLab and the parents live.
+    bases: Bases,
+    forward: Forward,
+    /// GitLab, or in its place every parent.
+    gitlabs: Vec<GitLab>,
     packages: PackagesClient,
-    /// And the index that GitLab points to, if it is followed.
-    mirrors: BTreeMap<Scope, Mirror>,
+    /// And the index that GitLab points to, if it is followed. One of the parents' is there for each
+    /// parent that serves it.
+    mirrors: BTreeMap<Scope, Vec<Mirror>>,
     index_trial: Option<IndexTrial>,
     offline: bool,
     awaits_parent: bool,
     shared_store: Option<Arc<SharedStore>>,
     pub(super) check: GitLabCheck,
-}
-
-/// Who is asked.
-pub(super) enum ChosenPeer<'a> {
-    GitLab(&'a GitLab),
-    Mirror(&'a Mirror),
 }
 
 impl Upstream {
@@ -65,9 +67,22 @@ impl Upstream {
         via: HeaderValue,
         service_token: bool,
     ) -> Result<Self, String> {
+        let mut gitlabs = Vec::new();
+        for seen in bases.seen_from_each() {
+            gitlabs.push(GitLab::new(
+                config,
+                transport,
+                seen,
+                stores.clone(),
+                via.clone(),
+                service_token,
+            )?);
+        }
         Ok(Self {
-            packages: PackagesClient::new(config, transport, via.clone())?,
-            gitlab: GitLab::new(config, transport, bases, stores, via, service_token)?,
+            packages: PackagesClient::new(config, transport, via)?,
+            gitlabs,
+            bases,
+            forward: config.forward.clone(),
             mirrors: BTreeMap::new(),
             index_trial: None,
             offline: false,
@@ -77,14 +92,14 @@ impl Upstream {
         })
     }
 
+    /// Those of one name stand in for each other.
     #[must_use]
-    pub fn with_mirrors(self, mirrors: impl IntoIterator<Item = Mirror>) -> Self {
-        let mirrors = mirrors.into_iter();
-        let mirrors = mirrors.map(|mirror| (mirror.base().scope().clone(), mirror));
-        Self {
-            mirrors: mirrors.collect(),
-            ..self
+    pub fn with_mirrors(mut self, mirrors: impl IntoIterator<Item = Mirror>) -> Self {
+        for mirror in mirrors {
+            let scope = mirror.base().scope().clone();
+            self.mirrors.entry(scope).or_default().push(mirror);
         }
+        self
     }
 
     /// Follows GitLab's redirects to the index that is yet to be learned as `base`.
@@ -97,19 +112,25 @@ impl Upstream {
         trial: IndexTrial,
     ) -> Result<Self, String> {
         self.mirrors
-            .insert(base.scope().clone(), trial.mirror(base)?);
+            .insert(base.scope().clone(), vec![trial.mirror(base)?]);
         self.index_trial = Some(trial);
         Ok(self)
     }
 
-    /// A larder at this URL is what is asked as GitLab, and for those mirrors that it told of.
+    /// What is asked as GitLab are the larders at its bases, and so are the mirrors that they told
+    /// of.
     #[must_use]
-    pub fn under_parent(mut self, url: &str) -> Self {
-        let parent = Peer::Parent(Arc::from(url));
-        self.gitlab.is_at(&parent);
-        for mirror in self.mirrors.values_mut() {
-            if mirror.base().is_parents() {
-                mirror.is_at(&parent);
+    pub fn under_parents(mut self) -> Self {
+        for gitlab in &mut self.gitlabs {
+            let url = gitlab.bases().asked().to_string();
+            gitlab.is_at(&Peer::Parent(Arc::from(url)));
+        }
+        for mirror in self.mirrors.values_mut().flatten() {
+            for parent in self.bases.parents() {
+                if mirror.base().is_parents() && mirror.base().is_below(parent) {
+                    let url = parent.to_string();
+                    mirror.is_at(&Peer::Parent(Arc::from(url)));
+                }
             }
         }
         self
@@ -144,9 +165,11 @@ impl Upstream {
     /// Goes on counting where others of the same names left off.
     #[must_use]
     pub fn counting(mut self, counts: &PeerCounts) -> Self {
-        self.gitlab.count_on(counts);
+        for gitlab in &mut self.gitlabs {
+            gitlab.count_on(counts);
+        }
         self.packages.count_on(counts.of(GITLAB.to_owned()));
-        for mirror in self.mirrors.values_mut() {
+        for mirror in self.mirrors.values_mut().flatten() {
             mirror.count_on(counts);
         }
         if let Some(store) = &self.shared_store {
@@ -177,17 +200,29 @@ impl Upstream {
 
     /// What becomes of GitLab's redirect for a package it does not have.
     pub fn forward(&self) -> &Forward {
-        self.gitlab.forward()
+        &self.forward
     }
 
     /// Where GitLab lives.
     pub fn bases(&self) -> &Bases {
-        self.gitlab.bases()
+        &self.bases
     }
 
     /// Where a mirror lives, if this scope is one that is configured.
     pub fn mirror(&self, scope: &Scope) -> Option<&MirrorBase> {
-        self.mirrors.get(scope).map(Mirror::base)
+        self.first_mirror(scope).map(Mirror::base)
+    }
+
+    fn first_mirror(&self, scope: &Scope) -> Option<&Mirror> {
+        self.mirrors.get(scope)?.first()
+    }
+
+    /// Among how many a question about this scope goes round: more than one only with parents.
+    pub fn peers_of(&self, scope: &Scope) -> usize {
+        match scope.is_mirror() {
+            true => self.mirrors.get(scope).map_or(0, Vec::len),
+            false => self.gitlabs.len(),
+        }
     }
 
     /// Whether an operator named where a file is, if only as GitLab. Of other places no byte is
@@ -204,19 +239,28 @@ impl Upstream {
 
     /// Who is asked about packages of this scope, as messages name it.
     pub fn peer_of(&self, scope: &Scope) -> Peer {
-        if !scope.is_mirror() {
-            return self.gitlab.peer().clone();
+        let mut names = Vec::new();
+        for chosen in self.all(scope) {
+            match chosen.peer() {
+                Peer::Parent(url) => names.push(url.to_string()),
+                lone => return lone.clone(),
+            }
         }
-        match self.mirrors.get(scope) {
-            Some(mirror) => mirror.peer().clone(),
-            None => Peer::of(scope),
+        match names.as_slice() {
+            [] => Peer::of(scope),
+            [url] => Peer::Parent(Arc::from(url.as_str())),
+            urls => Peer::Parents(Arc::from(urls.join(", "))),
         }
     }
 
     /// Who may yet tell its mirrors, if there is a parent that has not.
     pub fn awaited_parent(&self) -> Option<Peer> {
         if self.awaits_parent {
-            return Some(self.gitlab.peer().clone());
+            let urls: Vec<String> = self.bases.parents().iter().map(Base::to_string).collect();
+            return Some(match urls.as_slice() {
+                [url] => Peer::Parent(Arc::from(url.as_str())),
+                urls => Peer::Parents(Arc::from(urls.join(", "))),
+            });
         }
         None
     }
@@ -236,16 +280,22 @@ impl Upstream {
 
     /// The peers, `gitlab` first, its `object_store` after it and the `shared_store` last: what they
     /// were asked, and how they stand.
-    pub fn peers(&self) -> impl Iterator<Item = PeerReading> {
+    pub fn peers(&self) -> Vec<PeerReading> {
         let now = clock::now();
-        let gitlab = self.gitlab.readings(now).into_iter();
-        let known = self.mirrors.values();
-        let known = known.filter(|mirror| mirror.base().index().is_some());
-        let shared = self.shared_store.iter();
-        let others = known.map(move |mirror| mirror.reading(now));
-        gitlab
-            .chain(others)
-            .chain(shared.map(move |store| store.reading(now)))
+        let mut readings = Vec::new();
+        for (place, gitlab) in self.gitlabs.iter().enumerate() {
+            readings.extend(gitlab.readings(place == 0, now));
+        }
+        for mirror in self.mirrors.values().flatten() {
+            if mirror.base().index().is_some() {
+                readings.push(mirror.reading(now));
+            }
+        }
+        for reading in &mut readings {
+            reading.has_stand_ins = reading.parent.is_some() && self.gitlabs.len() > 1;
+        }
+        readings.extend(self.shared_store.iter().map(|store| store.reading(now)));
+        readings
     }
 
     /// Whether an index that GitLab points to gives the page of a project.
@@ -261,7 +311,7 @@ impl Upstream {
 
     /// Whether a file host that a mirror's page named may be asked.
     pub async fn is_public_host(&self, mirror: &Scope, host: &Url) -> bool {
-        match self.mirrors.get(mirror) {
+        match self.first_mirror(mirror) {
             Some(mirror) if !self.offline => mirror.is_public_host(host).await,
             _ => false,
         }
@@ -272,9 +322,16 @@ impl Upstream {
     /// # Errors
     /// Whatever leaves nothing to use or to pass on.
     pub async fn page(&self, request: &UpstreamRequest<'_>) -> Result<PageAnswer, UpstreamError> {
-        match self.peer(request.route)? {
-            ChosenPeer::Mirror(mirror) => mirror.page(request).await,
-            ChosenPeer::GitLab(gitlab) => gitlab.page(request).await,
+        let mut turns = self.turns(request.route, request.broke_off.as_ref())?;
+        loop {
+            let request = turns.request(request);
+            let answered = match turns.peer() {
+                ChosenPeer::Mirror(mirror) => mirror.page(&request).await,
+                ChosenPeer::GitLab(gitlab) => gitlab.page(&request).await,
+            };
+            if let Some(answered) = turns.settle(answered) {
+                return answered;
+            }
         }
     }
 
@@ -283,9 +340,16 @@ impl Upstream {
     /// # Errors
     /// Whatever leaves nothing to use or to pass on.
     pub async fn file(&self, request: &UpstreamRequest<'_>) -> Result<FileAnswer, UpstreamError> {
-        match self.peer(request.route)? {
-            ChosenPeer::Mirror(mirror) => mirror.file(request).await,
-            ChosenPeer::GitLab(gitlab) => gitlab.file(request).await,
+        let mut turns = self.turns(request.route, request.broke_off.as_ref())?;
+        loop {
+            let request = turns.request(request);
+            let answered = match turns.peer() {
+                ChosenPeer::Mirror(mirror) => mirror.file(&request).await,
+                ChosenPeer::GitLab(gitlab) => gitlab.file(&request).await,
+            };
+            if let Some(answered) = turns.settle_file(answered) {
+                return answered;
+            }
         }
     }
 
@@ -294,9 +358,16 @@ impl Upstream {
     /// # Errors
     /// Whatever leaves nothing to pass on.
     pub async fn pass(&self, request: &UpstreamRequest<'_>) -> Result<PassThrough, UpstreamError> {
-        match self.peer(request.route)? {
-            ChosenPeer::Mirror(mirror) => mirror.pass(request).await,
-            ChosenPeer::GitLab(gitlab) => gitlab.pass(request).await,
+        let mut turns = self.turns(request.route, request.broke_off.as_ref())?;
+        loop {
+            let request = turns.request(request);
+            let answered = match turns.peer() {
+                ChosenPeer::Mirror(mirror) => mirror.pass(&request).await,
+                ChosenPeer::GitLab(gitlab) => gitlab.pass(&request).await,
+            };
+            if let Some(answered) = turns.settle(answered) {
+                return answered;
+            }
         }
     }
 
@@ -319,7 +390,8 @@ impl Upstream {
 
     /// Sends an upload's body as it comes, once, on a connection of its own, and hands back
     /// whatever is answered, also while the body is still being sent. It is never held back,
-    /// however GitLab stands.
+    /// however GitLab stands. Of several parents the first that takes the connection gets it, and no
+    /// other one after it: what has set out may have arrived.
     ///
     /// # Errors
     /// When there is no answer. GitLab may have stored the file all the same.
@@ -333,25 +405,48 @@ impl Upstream {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        match self.peer(route)? {
-            ChosenPeer::GitLab(gitlab) => gitlab.upload(route, credential, upload).await,
-            ChosenPeer::Mirror(_) => Err(UpstreamError::Unusable("a mirror takes no uploads")),
+        let mut turns = self.turns(route, None)?;
+        loop {
+            let ChosenPeer::GitLab(gitlab) = turns.peer() else {
+                return Err(UpstreamError::Unusable("a mirror takes no uploads"));
+            };
+            let connected = gitlab.connect_for_upload(route).await;
+            if let Some(connected) = turns.settle(connected) {
+                return gitlab.upload(connected?, route, credential, upload).await;
+            }
         }
     }
 
-    /// The peer that a route names: every request to any peer passes here.
-    pub(super) fn peer(&self, route: &Route) -> Result<ChosenPeer<'_>, UpstreamError> {
+    /// Those that a route may be asked of, in their order: every request to any peer passes here.
+    pub(super) fn turns(
+        &self,
+        route: &Route,
+        broke_off: Option<&Peer>,
+    ) -> Result<Turns<'_>, UpstreamError> {
         if self.offline {
             return Err(UpstreamError::Offline);
         }
-        let Some(scope) = route.scope().filter(|scope| scope.is_mirror()) else {
-            return Ok(ChosenPeer::GitLab(&self.gitlab));
+        let all = match route.scope() {
+            Some(scope) => self.all(scope),
+            None => self.gitlabs.iter().map(ChosenPeer::GitLab).collect(),
         };
-        match self.mirrors.get(scope) {
-            Some(mirror) => Ok(ChosenPeer::Mirror(mirror)),
-            None => Err(UpstreamError::Unusable(
-                "no mirror of this name is configured",
-            )),
+        let ordered = match all.len() {
+            0 | 1 => all,
+            _ => {
+                let order = rendezvous::order(all.iter().map(|chosen| chosen.url()), route);
+                order.into_iter().map(|place| all[place]).collect()
+            }
+        };
+        let none = UpstreamError::Unusable("no mirror of this name is configured");
+        Turns::new(ordered, broke_off).ok_or(none)
+    }
+
+    /// Who may be asked about packages of this scope, in no order.
+    fn all(&self, scope: &Scope) -> Vec<ChosenPeer<'_>> {
+        if !scope.is_mirror() {
+            return self.gitlabs.iter().map(ChosenPeer::GitLab).collect();
         }
+        let mirrors = self.mirrors.get(scope).into_iter().flatten();
+        mirrors.map(ChosenPeer::Mirror).collect()
     }
 }

@@ -12,6 +12,7 @@ use http::StatusCode;
 use parking_lot::Mutex;
 
 use super::breaker::BreakerCondition;
+use super::peer::Peer;
 use crate::values::histogram::{Histogram, HistogramReading};
 
 /// What is asked for: the words of `Route::word`, sizes and upload dates, and of the shared store
@@ -133,6 +134,14 @@ impl PeerCounts {
     pub(super) fn of(&self, name: String) -> Arc<PeerStats> {
         Arc::clone(self.0.lock().entry(name).or_default())
     }
+
+    /// Of what is asked under this name: each parent's are its own.
+    pub(super) fn at(&self, name: &str, peer: &Peer) -> Arc<PeerStats> {
+        match peer {
+            Peer::Parent(url) => self.of(format!("{name} {url}")),
+            _ => self.of(name.to_owned()),
+        }
+    }
 }
 
 impl PeerStats {
@@ -197,6 +206,7 @@ impl PeerStats {
         PeerReading {
             name,
             parent: None,
+            has_stand_ins: false,
             condition,
             refused: None,
             requests: requests.collect(),
@@ -218,6 +228,8 @@ pub struct PeerReading {
     pub name: String,
     /// The URL of the parent that is asked for it.
     pub parent: Option<Arc<str>>,
+    /// Whether that is one of several.
+    pub has_stand_ins: bool,
     pub condition: BreakerCondition,
     /// For how long it has refused larder's own credential.
     pub refused: Option<Duration>,

@@ -82,6 +82,26 @@ impl UpstreamError {
         )
     }
 
+    /// Whether another parent is asked in the place of the one that this came of: one that is away,
+    /// or whose gateway says so.
+    pub(super) fn is_absence(&self) -> bool {
+        match self {
+            Self::Unreachable(..)
+            | Self::Tls(..)
+            | Self::Proxy(..)
+            | Self::Silent(..)
+            | Self::Broken(_)
+            | Self::BreakerOpen(..) => true,
+            Self::Failed(_, status) => matches!(
+                *status,
+                StatusCode::BAD_GATEWAY
+                    | StatusCode::SERVICE_UNAVAILABLE
+                    | StatusCode::GATEWAY_TIMEOUT
+            ),
+            _ => false,
+        }
+    }
+
     /// Whether it is an answer about what was asked for, though told as larder's own trouble: a 403
     /// to a credential of larder's may be meant for either, and what an index took back must not be
     /// shown on the chance.

@@ -19,12 +19,13 @@ use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::client::{ChosenPeer, Upstream};
+use super::client::Upstream;
 use super::connect::TlsFault;
 use super::connect::{Audience, Transport};
 use super::error::UpstreamError;
 use super::request::{Inquiry, UpstreamRequest};
 use super::response::UpstreamResponse;
+use super::turns::ChosenPeer;
 use crate::values::clock;
 
 /// Addresses that are tried, one after another, until one takes the connection.
@@ -201,7 +202,7 @@ impl Upstream {
         request: &UpstreamRequest<'_>,
         bytes_max: usize,
     ) -> Result<ProbeResponse, UpstreamError> {
-        let answer = match self.peer(request.route)? {
+        let answer = match self.turns(request.route, None)?.peer() {
             ChosenPeer::GitLab(gitlab) => gitlab.examine(inquiry, request).await?,
             ChosenPeer::Mirror(mirror) => mirror.examine(inquiry, request).await?,
         };

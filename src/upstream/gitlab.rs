@@ -17,7 +17,7 @@ use super::breaker::{Breaker, BreakerCondition};
 use super::config::{Forward, GitLabConfig};
 use super::connect::Transport;
 use super::connect::dial;
-use super::connect::{ConnectTarget, PeerConnector};
+use super::connect::{ConnectTarget, PeerConnector, PeerStream};
 use super::counts::{PeerCounts, PeerReading};
 use super::error::UpstreamError;
 use super::peer::Peer;
@@ -114,23 +114,21 @@ impl GitLab {
         &self.bases
     }
 
-    pub(super) fn forward(&self) -> &Forward {
-        &self.forward
-    }
-
     pub(super) fn count_on(&mut self, counts: &PeerCounts) {
-        self.client.count_on(counts.of(GITLAB.to_owned()));
+        self.client.count_on(counts.at(GITLAB, self.client.peer()));
         self.store.count_on(counts.of(OBJECT_STORE.to_owned()));
     }
 
-    /// GitLab's numbers, and those of the object store, which has no breaker.
-    pub(super) fn readings(&self, now: Instant) -> [PeerReading; 2] {
-        [
-            self.client
-                .reading(GITLAB.to_owned(), self.breaker.condition(now), now),
-            self.store
-                .reading(OBJECT_STORE.to_owned(), BreakerCondition::WELL, now),
-        ]
+    /// GitLab's numbers, and those of the object store, which has no breaker, if it is the first:
+    /// parents lead to none.
+    pub(super) fn readings(&self, is_first: bool, now: Instant) -> Vec<PeerReading> {
+        let condition = self.breaker.condition(now);
+        let mut readings = vec![self.client.reading(GITLAB.to_owned(), condition, now)];
+        if is_first {
+            let well = BreakerCondition::WELL;
+            readings.push(self.store.reading(OBJECT_STORE.to_owned(), well, now));
+        }
+        readings
     }
 
     pub(super) async fn page(
@@ -306,8 +304,24 @@ impl GitLab {
         }
     }
 
+    /// Opens the connection of one upload; nothing is sent yet.
+    pub(super) async fn connect_for_upload(
+        &self,
+        route: &Route,
+    ) -> Result<PeerStream, UpstreamError> {
+        let url = self.bases.asked().url(route);
+        let target = self.client.target(&url)?;
+        let opened = self.uploads.open(&target).await;
+        let opened = opened.map_err(|why| self.client.failure(&why, true, &url));
+        if opened.is_err() {
+            self.client.tally_upload(&opened, None);
+        }
+        opened
+    }
+
     pub(super) async fn upload<B>(
         &self,
+        stream: PeerStream,
         route: &Route,
         credential: &Credential,
         upload: Outgoing<B>,
@@ -316,7 +330,7 @@ impl GitLab {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        let answered = self.upload_once(route, credential, upload).await;
+        let answered = self.upload_once(stream, route, credential, upload).await;
         let status = match &answered {
             Ok(pass_through) => Some(pass_through.status),
             Err(UpstreamError::ServiceToken(_, status)) => Some(*status),
@@ -328,6 +342,7 @@ impl GitLab {
 
     async fn upload_once<B>(
         &self,
+        stream: PeerStream,
         route: &Route,
         credential: &Credential,
         upload: Outgoing<B>,
@@ -353,8 +368,6 @@ impl GitLab {
             }
         });
         let late = UpstreamError::Silent(self.peer().clone(), self.upload_timeout);
-        let opened = self.uploads.open(whole.uri()).await;
-        let stream = opened.map_err(|why| self.client.failure(&why, true, &url))?;
         let for_proxy = stream.is_for_proxy();
         let broken = |why: hyper::Error| self.client.failure(&why, false, &url);
         let (mut sender, connection) = dial::shake_hands(stream).await.map_err(broken)?;
@@ -393,6 +406,7 @@ impl GitLab {
                     url: &url,
                     headers: &headers,
                     fresh: true,
+                    once: false,
                 },
             )
             .await

@@ -211,7 +211,7 @@ impl Mirror {
     }
 
     pub(super) fn count_on(&mut self, counts: &PeerCounts) {
-        let counts = counts.of(self.base.scope().to_string());
+        let counts = counts.at(&self.base.scope().to_string(), self.client.peer());
         self.client.count_on(Arc::clone(&counts));
         self.elsewhere.count_on(Arc::clone(&counts));
         self.open.count_on(counts);
@@ -312,6 +312,7 @@ impl Mirror {
                     url: &way.url,
                     headers: &headers,
                     fresh: true,
+                    once: false,
                 },
             )
             .await

@@ -29,11 +29,13 @@ mod peer;
 mod peer_client;
 mod peer_section;
 mod redirect;
+mod rendezvous;
 mod request;
 mod response;
 mod retry;
 mod shared_store;
 mod throttle;
+mod turns;
 mod upload_body;
 
 pub use body::{BodyError, IdleBody};
@@ -56,6 +58,7 @@ pub use parent::{
 };
 pub use peer::{PUBLIC_INDEX, Peer};
 pub use redirect::{AllowedOrigins, may_follow, may_take};
+pub use rendezvous::order as parents_in_order;
 pub use request::{FileAnswer, ForwardTarget, Inquiry, PageAnswer, UpstreamRequest, WantedRange};
 pub use response::{ContentRange, PassThrough, UpstreamResponse, Validators};
 pub use retry::retry_after;

@@ -139,6 +139,7 @@ impl PackagesClient {
             url,
             headers: &self.headers(credential),
             fresh: false,
+            once: false,
         };
         let answer = self.client.read(None, reading).await?;
         let next = answer.headers.get("x-next-page").cloned();

@@ -76,6 +76,8 @@ pub struct ParentReading {
     pub url: String,
     /// Whether its mirrors were ever told.
     pub is_known: bool,
+    /// The names of what it serves beside GitLab's packages, as it told them last.
+    pub serves: Vec<String>,
     /// Of its last answer.
     pub version: Option<String>,
     /// Of the last question, if that was in vain.
@@ -94,17 +96,38 @@ impl ParentReading {
     }
 }
 
-/// How the parent stood when it was last asked; nothing without a parent.
+/// How each parent stood when it was last asked.
 #[derive(Debug, Default)]
-pub struct ParentState(Mutex<Option<ParentReading>>);
+pub struct ParentState(Mutex<Vec<ParentReading>>);
 
 impl ParentState {
-    pub fn read(&self) -> Option<ParentReading> {
+    /// In the order of their URLs.
+    pub fn read(&self) -> Vec<ParentReading> {
         self.0.lock().clone()
     }
 
-    pub fn set(&self, reading: Option<ParentReading>) {
-        *self.0.lock() = reading;
+    /// Of one of them, if it is known.
+    pub fn of(&self, url: &str) -> Option<ParentReading> {
+        let readings = self.0.lock();
+        readings.iter().find(|known| known.url == url).cloned()
+    }
+
+    /// In place of all.
+    pub fn replace(&self, readings: Vec<ParentReading>) {
+        *self.0.lock() = readings;
+    }
+
+    /// In place of the one of the same URL.
+    pub fn set(&self, reading: ParentReading) {
+        let mut readings = self.0.lock();
+        readings.retain(|known| known.url != reading.url);
+        readings.push(reading);
+        readings.sort_by(|one, other| one.url.cmp(&other.url));
+    }
+
+    /// Forgets all but these.
+    pub fn keep(&self, urls: &[String]) {
+        self.0.lock().retain(|known| urls.contains(&known.url));
     }
 }
 
@@ -168,6 +191,7 @@ impl ParentClient {
             url: &self.url,
             headers: &headers,
             fresh: true,
+            once: true,
         };
         let answer = self.client.read(None, reading).await?;
         let whole = answer.pass_through(STATUS_BYTES_MAX).await;

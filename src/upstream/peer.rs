@@ -19,6 +19,8 @@ pub enum Peer {
     Mirror(Scope),
     /// The larder at this URL, asked in place of GitLab and of its mirrors.
     Parent(Arc<str>),
+    /// One of several, where it is not known which: their URLs.
+    Parents(Arc<str>),
     /// The bucket that the fleet's larders share.
     SharedStore,
 }
@@ -41,7 +43,7 @@ impl Peer {
     /// The key that says where it is.
     pub(super) fn url_key(&self) -> &'static str {
         match self {
-            Self::Parent(_) => "parent",
+            Self::Parent(_) | Self::Parents(_) => "parent",
             _ => "gitlab.url",
         }
     }
@@ -49,7 +51,7 @@ impl Peer {
     /// The section of the configuration that says how it is reached.
     pub(super) fn section(&self) -> String {
         match self {
-            Self::GitLab | Self::Store | Self::Parent(_) => "gitlab".to_owned(),
+            Self::GitLab | Self::Store | Self::Parent(_) | Self::Parents(_) => "gitlab".to_owned(),
             Self::Mirror(_) if self.is_public_index() => "gitlab".to_owned(),
             Self::Mirror(name) => format!("mirrors.{name}"),
             Self::SharedStore => "shared_store".to_owned(),
@@ -65,6 +67,7 @@ impl fmt::Display for Peer {
             Self::Mirror(_) if self.is_public_index() => f.write_str("the public index"),
             Self::Mirror(name) => write!(f, "the mirror {name}"),
             Self::Parent(url) => write!(f, "the parent at {url}"),
+            Self::Parents(urls) => write!(f, "one of the parents at {urls}"),
             Self::SharedStore => f.write_str("the shared store"),
         }
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH, PROXY_AUTHORIZATION, RETRY_AFTER};
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, StatusCode, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
@@ -146,12 +146,15 @@ impl PeerClient {
             };
             self.tally(&reading, &result, sent);
             done += 1;
+            let was_pooled = done == 1 && !fresh && !probe;
             match self
                 .limits
                 .retry
                 .pause(done, outcome(&result), rand::random())
             {
-                Some(pause) if !probe => tokio::time::sleep(pause).await,
+                // The connection may be left from before the peer was started again.
+                Some(_) if reading.once && was_pooled && is_broken(&result) => {}
+                Some(pause) if !probe && !reading.once => tokio::time::sleep(pause).await,
                 _ => return result,
             }
         }
@@ -166,10 +169,7 @@ impl PeerClient {
     ) -> Result<Request<B>, UpstreamError> {
         let mut request = Request::new(body);
         *request.method_mut() = method;
-        *request.uri_mut() = url
-            .as_str()
-            .parse()
-            .map_err(|_| UpstreamError::Redirects(self.peer.clone()))?;
+        *request.uri_mut() = self.target(url)?;
         *request.headers_mut() = headers;
         if let Some(value) = self
             .connector
@@ -181,6 +181,12 @@ impl PeerClient {
                 .insert(PROXY_AUTHORIZATION, value.clone());
         }
         Ok(request)
+    }
+
+    /// A URL as the connections know it.
+    pub(super) fn target(&self, url: &Url) -> Result<Uri, UpstreamError> {
+        let target = url.as_str().parse();
+        target.map_err(|_| UpstreamError::Redirects(self.peer.clone()))
     }
 
     /// What was answered, unless a proxy said it of itself.
@@ -202,11 +208,16 @@ impl PeerClient {
             correlate(&head.headers);
         }
         let reason = head.extensions.get().cloned();
+        let parent = match &self.peer {
+            Peer::Parent(_) => Some(self.peer.clone()),
+            _ => None,
+        };
         Ok(UpstreamResponse {
             status: head.status,
             reason,
             headers: head.headers,
             body,
+            parent,
         })
     }
 
@@ -342,6 +353,10 @@ fn outcome(result: &Result<UpstreamResponse, UpstreamError>) -> TryOutcome {
         Err(why) if !why.may_pass() => TryOutcome::Hopeless,
         Err(_) => TryOutcome::Broken,
     }
+}
+
+fn is_broken(result: &Result<UpstreamResponse, UpstreamError>) -> bool {
+    matches!(result, Err(UpstreamError::Broken(_)))
 }
 
 /// Whether the peer itself answered: a gateway that says it cannot reach it is not the peer, unless

@@ -8,8 +8,8 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::StatusCode;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    RANGE, USER_AGENT, VIA,
+    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, HeaderName, HeaderValue, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, IF_RANGE, RANGE, USER_AGENT, VIA,
 };
 use url::Url;
 
@@ -34,6 +34,8 @@ pub(super) struct PeerRequest<'a> {
     pub headers: &'a HeaderMap,
     /// On a new connection.
     pub fresh: bool,
+    /// Not tried again, because another peer stands in.
+    pub once: bool,
 }
 
 /// A span of bytes to ask upstream for.
@@ -44,7 +46,7 @@ pub struct WantedRange {
 }
 
 /// A read in a caller's name.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct UpstreamRequest<'a> {
     pub route: &'a Route,
     /// Goes to GitLab. A mirror gets its own credential, or none.
@@ -57,6 +59,12 @@ pub struct UpstreamRequest<'a> {
     pub range: Option<WantedRange>,
     /// On a new connection.
     pub fresh_connection: bool,
+    /// Of several parents the one whose answer has just broken off: it is asked last.
+    pub broke_off: Option<Peer>,
+    /// A page as GitLab has it now: an upload has changed it, and not every parent knows of that.
+    pub insists: bool,
+    /// One try, because another parent stands in.
+    pub once: bool,
 }
 
 impl<'a> UpstreamRequest<'a> {
@@ -77,6 +85,9 @@ impl<'a> UpstreamRequest<'a> {
             validators: Validators::default(),
             range: None,
             fresh_connection: false,
+            broke_off: None,
+            insists: false,
+            once: false,
         }
     }
 
@@ -87,6 +98,7 @@ impl<'a> UpstreamRequest<'a> {
             url,
             headers,
             fresh: self.fresh_connection,
+            once: self.once,
         }
     }
 
@@ -182,6 +194,9 @@ impl<'a> UpstreamRequest<'a> {
         };
         headers.insert(ACCEPT, HeaderValue::from_static(types));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        if self.insists {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        }
     }
 
     /// What an inquiry may be answered with, as it is: nothing compressed.

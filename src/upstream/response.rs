@@ -16,6 +16,7 @@ use hyper::ext::ReasonPhrase;
 
 use super::body::{BodyError, IdleBody};
 use super::error::UpstreamError;
+use super::peer::Peer;
 use crate::values::byte_range::{ByteRange, Extent};
 use crate::values::cache_status::{CacheStatus, Outcome};
 
@@ -27,6 +28,8 @@ pub struct UpstreamResponse {
     pub reason: Option<ReasonPhrase>,
     pub headers: HeaderMap,
     pub body: IdleBody,
+    /// Who gave it, if that is a parent.
+    pub parent: Option<Peer>,
 }
 
 impl UpstreamResponse {
@@ -41,8 +44,12 @@ impl UpstreamResponse {
         headers.remove(CONTENT_RANGE);
         headers.insert(CONTENT_LENGTH, HeaderValue::from(whole));
         let missing = whole.saturating_sub(end.len() as u64);
+        let mut parent = None;
         let body = match beginning {
-            Some(beginning) => beginning.body.followed_by(missing, end),
+            Some(beginning) => {
+                parent = beginning.parent;
+                beginning.body.followed_by(missing, end)
+            }
             None => IdleBody::of(end),
         };
         Self {
@@ -50,6 +57,7 @@ impl UpstreamResponse {
             reason: None,
             headers,
             body,
+            parent,
         }
     }
 

@@ -130,6 +130,8 @@ mod mirrors {
     mod forward;
     mod pages_and_files;
     mod parent;
+    pub mod parents;
+    mod parents_told;
     mod private_packages;
     mod resilience;
 }

@@ -25,7 +25,7 @@ const STOP_SECONDS_MAX: u64 = 10;
 pub struct Builder {
     binary: PathBuf,
     gitlab: String,
-    parent: Option<String>,
+    parents: Vec<String>,
     gitlab_settings: String,
     settings: String,
     sections: String,
@@ -162,9 +162,10 @@ impl Builder {
         } else {
             "[metadata]\nprefetch = 0"
         };
-        let (parent, gitlab) = match &self.parent {
-            Some(parent) => (format!("parent = {parent:?}"), String::new()),
-            None => (String::new(), format!("url = {:?}", self.gitlab)),
+        let (parent, gitlab) = match self.parents.as_slice() {
+            [] => (String::new(), format!("url = {:?}", self.gitlab)),
+            [parent] => (format!("parent = {parent:?}"), String::new()),
+            parents => (format!("parent = {parents:?}"), String::new()),
         };
         // Nor for dates, nor for pages that a test does not ask for.
         let mut sections = self.sections.clone();
@@ -219,8 +220,13 @@ impl Larder {
 
     /// Under a parent, in place of any GitLab.
     pub fn under(parent: &str) -> Builder {
+        Self::under_all(&[parent.to_owned()])
+    }
+
+    /// Under several parents that stand in for each other.
+    pub fn under_all(parents: &[String]) -> Builder {
         Builder {
-            parent: Some(parent.to_owned()),
+            parents: parents.to_vec(),
             ..Self::in_front_of("")
         }
     }
@@ -230,7 +236,7 @@ impl Larder {
         Builder {
             binary: binary(),
             gitlab: url.to_owned(),
-            parent: None,
+            parents: Vec::new(),
             gitlab_settings: String::new(),
             settings: String::new(),
             sections: String::new(),

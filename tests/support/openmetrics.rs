@@ -132,7 +132,9 @@ fn sample(line: &str) -> Sample {
         .map(|label| {
             let (name, value) = label.split_once("=\"").unwrap_or_else(|| panic!("{line}"));
             let value = value.strip_suffix('"').unwrap_or_else(|| panic!("{line}"));
-            let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-.+".contains(letter);
+            // A parent is told by its URL.
+            let others = if name == "parent" { "_-.:/[]" } else { "_-.+" };
+            let plain = |letter: char| letter.is_ascii_alphanumeric() || others.contains(letter);
             assert!(value.chars().all(plain), "{line}");
             (name.to_owned(), value.to_owned())
         })

@@ -149,8 +149,15 @@ fn links_past(past: &[GivenPages], families: &mut Families<'_>) -> fmt::Result {
     )
 }
 
+/// One of several parents is told from the others.
 fn of(peer: &PeerReading) -> Labels<'_> {
-    vec![("upstream", peer.name.as_str())]
+    let mut labels = vec![("upstream", peer.name.as_str())];
+    if let Some(parent) = &peer.parent
+        && peer.has_stand_ins
+    {
+        labels.push(("parent", parent));
+    }
+    labels
 }
 
 fn peers(peers: &[PeerReading], families: &mut Families<'_>) -> fmt::Result {
@@ -199,8 +206,8 @@ fn peer_requests(peers: &[PeerReading], families: &mut Families<'_>) -> fmt::Res
         ),
         peers.iter().flat_map(|peer| {
             peer.requests.iter().map(|(kind, result, count)| {
-                let labels: Labels<'_> =
-                    vec![("upstream", &peer.name), ("kind", kind), ("result", result)];
+                let mut labels = of(peer);
+                labels.extend([("kind", *kind), ("result", *result)]);
                 (labels, *count)
             })
         }),
@@ -213,10 +220,9 @@ fn peer_requests(peers: &[PeerReading], families: &mut Families<'_>) -> fmt::Res
         ),
         peers.iter().flat_map(|peer| {
             peer.faults.iter().map(|(cause, count)| {
-                (
-                    vec![("upstream", peer.name.as_str()), ("cause", cause)],
-                    *count,
-                )
+                let mut labels = of(peer);
+                labels.push(("cause", *cause));
+                (labels, *count)
             })
         }),
     )?;

@@ -315,7 +315,7 @@ pub(super) fn about(report: &Report) -> Markup {
                 }
                 div { dt { "Page fetches under way" } dd { (grouped(report.page_fetches)) } }
                 div { dt { "Authorization cache, entries" } dd { "about " (grouped(report.auth_cache_entries)) } }
-                @if let Some(parent) = &report.parent {
+                @for parent in &report.parents {
                     div.wide { dt { "Parent" } dd { (parent.sentence) } }
                 }
                 @if let Some(index) = &report.public_index {

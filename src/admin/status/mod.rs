@@ -16,6 +16,7 @@ mod frame;
 mod home;
 mod live;
 mod overview;
+mod parent_report;
 mod policy;
 mod policy_report;
 mod project;

@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use serde::Serialize;
 
 use super::overview::{Lifetimes, Overview, StatusSettings};
+use super::parent_report::ParentReport;
 use super::policy_report::{PoliciesReport, UploadDatesReport};
 use super::shared_store_report::SharedStoreReport;
 use super::upstream_report::UpstreamReport;
@@ -18,7 +19,6 @@ use crate::admin::{CertificateReading, Health};
 use crate::file::DownloadProgress;
 use crate::index::{GivenPages, PublicIndex};
 use crate::registry::Scope;
-use crate::upstream::ParentReading;
 use crate::values::byte_size::in_units;
 
 pub(super) const SCHEMA: u32 = 1;
@@ -39,8 +39,8 @@ pub(super) struct Report {
     pub upstreams: Vec<UpstreamReport>,
     /// Null without a shared store.
     pub shared_store: Option<SharedStoreReport>,
-    /// Null without a parent, and offline.
-    pub parent: Option<ParentReport>,
+    /// None without a parent, and offline.
+    pub parents: Vec<ParentReport>,
     /// Their names, by which any client can use them: a larder below takes them over.
     pub mirrors: Vec<String>,
     /// Null without TLS.
@@ -85,15 +85,6 @@ pub(super) struct Period {
     pub hit_ratio: Option<f64>,
     /// The oldest first.
     pub pieces: Vec<Served>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct ParentReport {
-    /// `known`, `away` or `unusable`.
-    pub state: &'static str,
-    /// Null until it has answered.
-    pub version: Option<String>,
-    pub sentence: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -218,7 +209,7 @@ impl Report {
                 .shared_store
                 .as_ref()
                 .map(SharedStoreReport::of),
-            parent: readings.parent.as_ref().map(ParentReport::of),
+            parents: readings.parents.iter().map(ParentReport::of).collect(),
             mirrors: settings.mirrors.iter().map(ToString::to_string).collect(),
             certificate: readings.certificate.map(CertificateReport::of),
             disk: DiskReport::of(overview),
@@ -270,30 +261,6 @@ impl Period {
             sum,
             hit_ratio,
             pieces: window.pieces.clone(),
-        }
-    }
-}
-
-impl ParentReport {
-    fn of(parent: &ParentReading) -> Self {
-        let (state, mut sentence) = match &parent.fault {
-            None => (
-                "known",
-                format!("{} has told which mirrors it serves", parent.url),
-            ),
-            Some(fault) if fault.is_final() => ("unusable", String::new()),
-            Some(_) => ("away", String::new()),
-        };
-        if let Some(fault) = parent.fault_in_words() {
-            sentence = fault;
-        }
-        if let Some(version) = &parent.version {
-            sentence += &format!(" (larder {version})");
-        }
-        Self {
-            state,
-            version: parent.version.clone(),
-            sentence,
         }
     }
 }

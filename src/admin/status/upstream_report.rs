@@ -15,6 +15,8 @@ const ERROR_COUNTS_FOR: Duration = Duration::from_mins(5);
 #[derive(Debug, Serialize)]
 pub(super) struct UpstreamReport {
     pub name: String,
+    /// The URL of the parent that is asked for it.
+    pub parent: Option<String>,
     /// For the page.
     #[serde(skip)]
     pub title: String,
@@ -55,6 +57,7 @@ impl UpstreamReport {
         };
         Self {
             name: peer.name.clone(),
+            parent: peer.parent.as_ref().map(ToString::to_string),
             title: peer.title(),
             state,
             sentence,

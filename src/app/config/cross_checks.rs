@@ -106,19 +106,23 @@ impl Config {
     }
 
     fn parent_faults(&self) -> Vec<Fault> {
-        let Some(parent) = self.parent() else {
-            return Vec::new();
-        };
         let mut faults = Vec::new();
         let mut fault = |why: String| faults.push(("parent".to_owned(), why));
-        if let Some(why) = base_fault(parent) {
-            fault(why);
-        } else if let Ok(url) = Url::parse(parent)
-            && let Some(address) = self.own_address(&url)
-        {
-            fault(format!(
-                "\"{parent}\" is this larder itself (it listens on {address}): set another larder's URL"
-            ));
+        for parent in &self.parent.0 {
+            let parent = parent.trim_end_matches('/');
+            if let Some(why) = base_fault(parent) {
+                fault(why);
+            } else if let Ok(url) = Url::parse(parent)
+                && let Some(address) = self.own_address(&url)
+            {
+                fault(format!(
+                    "\"{parent}\" is this larder itself (it listens on {address}): set another larder's URL"
+                ));
+            }
+        }
+        if faults.is_empty() && self.parents().len() < self.parent.0.len() {
+            let why = "the same larder is named twice: name each once";
+            faults.push(("parent".to_owned(), why.to_owned()));
         }
         faults
     }
@@ -172,7 +176,7 @@ impl Config {
         if let Some(why) = origins_fault(&gitlab.forward_origins) {
             fault("forward_origins", why);
         }
-        let has_dates = self.index.upload_dates || self.offline || self.parent().is_some();
+        let has_dates = self.index.upload_dates || self.offline || self.has_parent();
         if !gitlab.min_age.0.is_zero() && gitlab.undated == Undated::Hide && !has_dates {
             let why = "index.upload_dates is false, so that no file of GitLab's has a date, and none \
                        would be old enough: set it to true, or gitlab.undated";
@@ -282,7 +286,7 @@ impl Config {
     /// means.
     fn giveaways(&self) -> Vec<(String, &'static str, &'static str)> {
         let mut found = Vec::new();
-        if self.parent().is_some() && !self.gitlab.client_certificate.is_empty() {
+        if self.has_parent() && !self.gitlab.client_certificate.is_empty() {
             let why = "with it every caller has the parent's mirrors";
             found.push(("gitlab.client_certificate".to_owned(), "set", why));
         }

@@ -13,6 +13,7 @@ mod effective;
 mod environment;
 mod in_force;
 mod overrides;
+mod parents;
 mod reading;
 mod renamed;
 mod spelling;
@@ -35,6 +36,7 @@ pub use effective::{Effective, Provenance, Source};
 use effective::{Sources, effective};
 use environment::{Environment, Keys};
 pub use overrides::{GitLabOverrides, LogOverrides, MirrorOverrides, Overrides};
+pub use parents::Parents;
 use reading::Reading;
 use toml_file::TomlFile;
 
@@ -73,8 +75,9 @@ pub struct Config {
     pub trust_network: bool,
     /// No upstream is asked: what is here is all there is.
     pub offline: bool,
-    /// URL of a larder that is asked in place of GitLab and of the mirrors it serves; empty: none.
-    pub parent: String,
+    /// URL of a larder that is asked in place of GitLab and of the mirrors it serves, or of several
+    /// that stand in for each other; empty: none.
+    pub parent: Parents,
     /// Globs of project names that are never asked at, nor accepted from, a mirror.
     pub private_packages: Vec<String>,
     /// Versions that may be had although a policy would refuse them, each for a while.
@@ -106,7 +109,7 @@ impl Default for Config {
             public_url: String::new(),
             trust_network: false,
             offline: false,
-            parent: String::new(),
+            parent: Parents::default(),
             private_packages: Vec::new(),
             exceptions: Vec::new(),
             gitlab: GitLabConfig::default(),
@@ -145,24 +148,35 @@ impl Config {
     pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
         let mut config = Self::read(file, overrides)?;
         credentials::find(config.secret_files(), credentials::directory().as_deref());
-        Ok(config.under_parent())
+        Ok(config.under_parents())
     }
 
-    /// The larder that is asked in place of GitLab, without a trailing slash.
-    pub fn parent(&self) -> Option<&str> {
-        match self.parent.trim_end_matches('/') {
-            "" => None,
-            parent => Some(parent),
-        }
+    /// The larders that are asked in place of GitLab, without a trailing slash.
+    pub fn parents(&self) -> Vec<String> {
+        self.parent.urls()
     }
 
-    /// With the parent in GitLab's place. What GitLab does not have is the parent's to follow,
+    pub fn has_parent(&self) -> bool {
+        !self.parent.0.is_empty()
+    }
+
+    /// The same with this parent alone.
+    #[must_use]
+    pub fn with_parent(self, url: &str) -> Self {
+        let config = Self {
+            parent: Parents(vec![url.to_owned()]),
+            ..self
+        };
+        config.under_parents()
+    }
+
+    /// With the first parent in GitLab's place. What GitLab does not have is the parents' to follow,
     /// unless this configuration denies it or names a mirror of its own.
-    fn under_parent(mut self) -> Self {
-        let Some(parent) = self.parent() else {
+    fn under_parents(mut self) -> Self {
+        let Some(first) = self.parents().into_iter().next() else {
             return self;
         };
-        self.gitlab.url = parent.to_owned();
+        self.gitlab.url = first;
         if self.gitlab.forward == Forward::Follow {
             self.gitlab.forward = Forward::Pass;
         }
@@ -275,7 +289,7 @@ impl Config {
                 faults.push((key, why));
             }
         }
-        if reading.config.parent().is_some() && sources.of("gitlab.url") != Source::Default {
+        if reading.config.has_parent() && sources.of("gitlab.url") != Source::Default {
             let fault = "parent is set too, and is asked in place of GitLab: remove one of the two \
                          (gitlab.url belongs into the parent's own configuration)";
             faults.push(("gitlab.url".to_owned(), fault.to_owned()));
@@ -299,8 +313,12 @@ impl Config {
         let values = written_out(self)?;
         let mut effective = effective(&values, &written_out(&Self::default())?, &self.provenance);
         for value in &mut effective {
-            if value.key == "gitlab.url" && self.parent().is_some() {
-                value.means = Some("not asked: the parent is".to_owned());
+            if value.key == "gitlab.url" && self.has_parent() {
+                let asked = match self.parents().as_slice() {
+                    [_] => "the parent is",
+                    _ => "the parents are",
+                };
+                value.means = Some(format!("not asked: {asked}"));
             }
             if value.key == "cache_dir"
                 && self.cache_dir.is_empty()
@@ -333,7 +351,7 @@ impl Config {
 
     /// The keys that the environment may set.
     fn keys() -> Keys {
-        // Both take a list as well as a single address, and nothing else tells that they do.
+        // These take a list as well as a single value, and nothing else tells that they do.
         let addresses = || Addresses(Vec::new());
         let tls = TlsConfig {
             listen: addresses(),
@@ -344,8 +362,10 @@ impl Config {
             tls,
             ..Self::default()
         };
+        let mut shape = serde_json::json!(shape);
+        shape["parent"] = Parents::list();
         Keys {
-            shape: serde_json::json!(shape),
+            shape,
             entry: serde_json::json!(MirrorConfig::default()),
         }
     }

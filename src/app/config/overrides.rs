@@ -22,8 +22,8 @@ pub struct Overrides {
     pub mirrors: BTreeMap<String, MirrorOverrides>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<LogOverrides>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub parent: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parent: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offline: Option<bool>,
 }

@@ -3,7 +3,6 @@
 //!
 //! Must not know what they serve.
 
-use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::app::config::Config;
 use crate::app::error::StartError;
-use crate::app::parent::Parent;
+use crate::app::parents::Parents;
 use crate::app::remaking::Wish;
 use crate::app::shared::Shared;
 use crate::app::wiring::{Entrances, services};
@@ -38,51 +37,45 @@ impl Making {
         services(&self.shared, &self.config, entrances, before)
     }
 
-    /// Asks the parent for the first time under this configuration, if there is one.
+    /// Asks the parents for the first time under this configuration, if there are any.
     ///
     /// # Errors
-    /// When it cannot be the parent.
-    pub(super) async fn meet_parent(&self) -> Result<(), StartError> {
-        match Parent::of(&self.config, &self.shared)? {
-            Some(parent) => parent.meet().await,
-            None => {
-                self.shared.parent.set(None);
-                Ok(())
-            }
-        }
+    /// When none of them can be a parent.
+    pub(super) async fn meet_parents(&self) -> Result<(), StartError> {
+        let parents = Parents::of(&self.config, &self.shared)?;
+        parents.forget_others(&self.shared);
+        parents.meet().await
     }
 
-    /// Follows what the parent serves, and fulfils wishes, until what is given back is dropped.
+    /// Follows what the parents serve, and fulfils wishes, until what is given back is dropped.
     pub(super) fn keep_up(
         &self,
         active: &Arc<ActiveServices>,
         wishes: UnboundedReceiver<Wish>,
     ) -> Result<JoinSet<()>, StartError> {
         let mut following = JoinSet::new();
-        let parent = Parent::of(&self.config, &self.shared)?;
-        following.spawn(follow(parent, wishes, self.clone(), Arc::clone(active)));
+        let parents = Parents::of(&self.config, &self.shared)?;
+        following.spawn(follow(parents, wishes, self.clone(), Arc::clone(active)));
         Ok(following)
     }
 }
 
 async fn follow(
-    parent: Option<Parent>,
+    parents: Parents,
     mut wishes: UnboundedReceiver<Wish>,
     making: Making,
     active: Arc<ActiveServices>,
 ) {
-    let mut news = pin!(parents_news(parent.as_ref()));
+    let mut news = pin!(parents.wait_for_news());
     loop {
         let wish = tokio::select! {
             () = &mut news => {
-                news.set(parents_news(parent.as_ref()));
+                news.set(parents.wait_for_news());
                 None
             }
             Some(wish) = wishes.recv() => {
                 // What it serves may have been forgotten; whether it tells is in the log.
-                if let Some(parent) = &parent {
-                    let _ = parent.ask().await;
-                }
+                parents.ask().await;
                 Some(wish)
             }
         };
@@ -101,13 +94,5 @@ async fn follow(
             // A command that has gone need not hear it.
             let _ = wish.send(());
         }
-    }
-}
-
-/// Returns when the parent serves something else than before; without a parent never.
-async fn parents_news(parent: Option<&Parent>) {
-    match parent {
-        Some(parent) => parent.wait_for_news().await,
-        None => pending().await,
     }
 }

@@ -24,16 +24,16 @@ impl App {
     /// # Errors
     /// Why it is no good, each fault a line; everything is as it was before then.
     pub async fn reload(&mut self, config: Config) -> Result<Vec<&'static str>, StartError> {
-        // What the parent of before serves is news no more.
+        // What the parents of before serve is news no more.
         self.following.shutdown().await;
-        let parent = self.making.shared.parent.read();
+        let parents = self.making.shared.parents.read();
         // What is forgotten while services are made is not forgotten by these.
         let wishes = self.making.shared.remaking.wishes();
         let made = self.make(config).await;
         let taken = match made {
             Ok(made) => self.take(made),
             Err(error) => {
-                self.making.shared.parent.set(parent);
+                self.making.shared.parents.replace(parents);
                 Err(error)
             }
         };
@@ -51,7 +51,7 @@ impl App {
             Ok::<_, StartError>((Making { config, ..making }, waiting))
         });
         let (making, waiting) = checking.await.map_err(failed)??;
-        making.meet_parent().await?;
+        making.meet_parents().await?;
         let before = self.daemon.active.services();
         let building = correlation::spawn_blocking(move || {
             let gitlab = asked_gitlab(&making.config)?;

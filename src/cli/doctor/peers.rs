@@ -13,7 +13,7 @@ use super::beginning::{api_version, first_project};
 use super::finding::Finding;
 use super::judgement::LarderPlace;
 use super::page_links::{self, PageLink};
-use super::{connection, judgement, machine};
+use super::{agreement, connection, judgement, machine};
 use crate::access::Credential;
 use crate::cli::deadline::in_time;
 use crate::registry::{
@@ -22,7 +22,7 @@ use crate::registry::{
 use crate::simple::{Format, ProjectName};
 use crate::upstream::{
     FileAnswer, Inquiry, ListedPackage, ProbeResponse, Transport, Upstream, UpstreamRequest,
-    WantedRange, examine_connection,
+    WantedRange, examine_connection, read_status,
 };
 use crate::values::byte_range::ByteRange;
 use crate::values::clock;
@@ -278,6 +278,30 @@ impl ParentsMirrorCheck {
         let page = PageRef::index(self.scope);
         let heard = self.prober.page(&page, &anonymous, INDEX_BYTES_MAX).await;
         vec![judgement::parents_mirror(heard.map(|heard| heard.status))]
+    }
+}
+
+/// Whether several parents serve the same. Those that do not answer are told of by themselves.
+pub struct AgreementCheck {
+    /// By the URL of each.
+    pub probers: Vec<(String, Prober)>,
+}
+
+impl AgreementCheck {
+    pub async fn examine(self) -> Vec<Finding> {
+        let any = Route::Admin(AdminEndpoint::Live);
+        let anonymous = Credential::anonymous();
+        let request = UpstreamRequest::plain(&any, &anonymous);
+        let mut told = Vec::new();
+        for (url, prober) in self.probers {
+            let heard = prober.hear(Inquiry::Status, &request, PAGE_BYTES_MAX).await;
+            if let Ok(heard) = heard
+                && let Ok(status) = read_status(&heard.body)
+            {
+                told.push((url, status));
+            }
+        }
+        Vec::from_iter(agreement::judge(&told))
     }
 }
 

@@ -50,6 +50,14 @@ pub fn apply(
     {
         explanation.rule(format!("it is reached through the proxy {proxy}"));
     }
+    if let Some([home, others @ ..]) = context.parents_of(route).as_deref()
+        && !others.is_empty()
+    {
+        let others = others.join(", ");
+        explanation.rule(format!(
+            "parent: {home} is asked first for what belongs to this project; where it is away, {others}"
+        ));
+    }
     if let Route::Page(page) = route {
         page_rules(explanation, page, format, context);
     }
@@ -138,7 +146,7 @@ fn of_gitlab(explanation: &mut Explanation, route: &Route, context: &CommandCont
         && let Some(name) = &page.name
     {
         explanation.rule(forwarding(name, context));
-        if !context.has_parent {
+        if context.parents.is_empty() {
             explanation.rule(upload_dates(context));
         }
     }

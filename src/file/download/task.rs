@@ -1,6 +1,7 @@
 //! The task that fetches one file: asks upstream, writes the body down, checks and stores it.
 //!
-//! A break in mid body is mended once by a range request with a validator; a wrong body is fetched
+//! A break in mid body is mended once by a range request with a validator, and at the next parent if
+//! there are several; a wrong body is fetched
 //! once more on a fresh connection, as long as no client has seen a byte of it. The task goes on
 //! without readers if what is left is worth it. Must not know who reads.
 
@@ -19,7 +20,9 @@ use crate::file::metadata::generator::{VerifiedWheel, log_failure};
 use crate::file::shared::LookupEnd;
 use crate::file::stored::is_stored;
 use crate::store::{CatalogEntry, Cause, Checked, Reservation, Spool, StoreError, VerifiedSpool};
-use crate::upstream::{FileAnswer, UpstreamRequest, UpstreamResponse, Validators, WantedRange};
+use crate::upstream::{
+    FileAnswer, Peer, UpstreamRequest, UpstreamResponse, Validators, WantedRange,
+};
 use crate::values::byte_range::ByteRange;
 use crate::values::{clock, correlation};
 
@@ -27,8 +30,10 @@ use crate::values::{clock, correlation};
 struct Attempt {
     size: Option<u64>,
     validators: Validators,
-    resumed: bool,
+    resumed: usize,
     refetched: bool,
+    /// The parent that the body comes from.
+    parent: Option<Peer>,
     origin: BodyOrigin,
 }
 
@@ -142,8 +147,9 @@ impl DownloadTask {
         let mut attempt = Attempt {
             size: first.length(),
             validators: Validators::of(&first.headers),
-            resumed: false,
+            resumed: 0,
             refetched: false,
+            parent: first.parent.clone(),
             origin,
         };
         let (mut spool, mut reservation) = match make_room(&self.downloads.store, attempt.size)
@@ -270,8 +276,10 @@ impl DownloadTask {
                 }
                 self.start_over(spool, attempt).await
             }
-            Cause::Upstream | Cause::Short | Cause::Stalled if !attempt.resumed => {
-                attempt.resumed = true;
+            Cause::Upstream | Cause::Short | Cause::Stalled
+                if attempt.resumed < self.resumes_max() =>
+            {
+                attempt.resumed += 1;
                 self.resume(spool.written(), attempt).await
             }
             Cause::WrongDigest | Cause::Coded | Cause::Long => {
@@ -299,6 +307,7 @@ impl DownloadTask {
         }
         let answer = self.refetch().await?;
         attempt.validators = Validators::of(&answer.headers);
+        attempt.parent.clone_from(&answer.parent);
         attempt.size = answer.length();
         spool.announce(attempt.size);
         Some(answer)
@@ -312,14 +321,21 @@ impl DownloadTask {
 
     /// Asks for what is missing after a break, with a validator so that two bodies are never
     /// spliced.
-    async fn resume(&self, written: u64, attempt: &Attempt) -> Option<UpstreamResponse> {
-        let if_range = attempt.validators.for_resume().cloned();
+    async fn resume(&self, written: u64, attempt: &mut Attempt) -> Option<UpstreamResponse> {
+        let mut if_range = attempt.validators.for_resume().cloned();
         // Without one, what the shared store began is compared with the whole.
         if if_range.is_none() && attempt.origin == BodyOrigin::Upstream {
             return None;
         }
         let mut ask = self.ask(true);
-        if written > 0 && if_range.is_some() {
+        ask.broke_off.clone_from(&attempt.parent);
+        let is_range = written > 0 && if_range.is_some();
+        // A parent that has not got as far itself makes a range under the validator wait for its own
+        // download, and passes one without it on to GitLab: the digest judges the sum.
+        if attempt.resumed > 1 {
+            if_range = None;
+        }
+        if is_range {
             let range = ByteRange::From {
                 first: written,
                 last: None,
@@ -340,7 +356,17 @@ impl DownloadTask {
             _ => return None,
         };
         tracing::info!(file = %self.route, written, resumed = fits, "a download broke off");
+        attempt.parent.clone_from(&answer.parent);
         if fits { Some(answer) } else { None }
+    }
+
+    /// How often a body that broke off is gone on with: once, and of several parents once more for
+    /// each, because one after another may be started anew while a large file is on its way.
+    fn resumes_max(&self) -> usize {
+        match self.downloads.upstream.peers_of(&self.file.scope) {
+            0 | 1 => 1,
+            parents => 1 + parents,
+        }
     }
 
     async fn refetch(&self) -> Option<UpstreamResponse> {

@@ -21,7 +21,7 @@ use crate::index::rewrite::RewriteJob;
 use crate::registry::{PageRef, Route};
 use crate::store::PageMeta;
 use crate::upstream::{
-    PageAnswer, PassThrough, UpstreamError, UpstreamRequest, UpstreamResponse, Validators,
+    PageAnswer, PassThrough, Peer, UpstreamError, UpstreamRequest, UpstreamResponse, Validators,
 };
 use crate::values::clock;
 
@@ -29,32 +29,40 @@ impl Fetcher {
     /// One question to upstream, with the validator of the page that this entry, or failing that
     /// any caller, last had.
     pub async fn ask(self: &Arc<Self>, request: &PageRequest, key: &CacheKey) -> Fetched {
-        match self.answered(request, key).await {
+        let mut from = None;
+        let mut answered = self.answered(request, key, &mut from).await;
+        // Of a page that is not kept whole nothing was shown yet: another parent is asked for it.
+        if matches!(answered, Err(PageError::Broken(_))) && self.has_stand_ins(key.page()) {
+            answered = self.answered(request, key, &mut from).await;
+        }
+        match answered {
             Ok(fetched) => fetched,
             Err(why) => Fetched::Failed(why),
         }
     }
 
+    fn has_stand_ins(&self, page: &PageRef) -> bool {
+        self.dependencies.upstream.peers_of(&page.scope) > 1
+    }
+
+    /// `from` is the parent whose page broke off before, and then the one whose page this is.
     async fn answered(
         self: &Arc<Self>,
         request: &PageRequest,
         key: &CacheKey,
+        from: &mut Option<Peer>,
     ) -> Result<Fetched, PageError> {
         let address = key.page();
         let known = match self.memory.latest(key) {
             Some(known) => Some(known),
             None => self.recall(key).await,
         };
-        let validators = match &known {
-            // A page that lacks a file which has become old enough since, or a date, is made anew,
-            // unchanged or not.
-            Some(known) if !self.is_due_again(key, &known.page) => known.page.validators().clone(),
-            Some(_) | None => Validators::default(),
-        };
         let route = Route::Page(address.clone());
         let ask = UpstreamRequest {
-            validators,
+            validators: self.validators(key, known.as_ref()),
             accept: self.sources.asked_format(&address.scope, key.format()),
+            broke_off: from.take(),
+            insists: self.has_stand_ins(address) && self.is_uploaded_since(address, known.as_ref()),
             ..UpstreamRequest::by(&route, &request.caller)
         };
         // Waiting for a turn is bounded: each fetch before has its own time-outs.
@@ -77,6 +85,7 @@ impl Fetcher {
         }
         match answer {
             PageAnswer::Page { answer, url } => {
+                from.clone_from(&answer.parent);
                 let asked = asked.before(answer.stale_age());
                 self.take_in(key, answer, url, asked).await
             }
@@ -92,6 +101,25 @@ impl Fetcher {
                 }
                 Ok(Fetched::Refused(answer))
             }
+        }
+    }
+
+    /// A page that lacks a file which has become old enough since, or a date, is made anew, unchanged
+    /// or not.
+    fn validators(&self, key: &CacheKey, known: Option<&Latest>) -> Validators {
+        match known {
+            Some(known) if !self.is_due_again(key, &known.page) => known.page.validators().clone(),
+            Some(_) | None => Validators::default(),
+        }
+    }
+
+    /// Whether something was uploaded through this larder since upstream last confirmed what is
+    /// known of a page. The upload went through one parent, and the others do not know of it.
+    fn is_uploaded_since(&self, page: &PageRef, known: Option<&Latest>) -> bool {
+        let asked = known.and_then(|known| known.asked);
+        match self.changes().read().uploaded {
+            Some(at) if !page.scope.is_mirror() => asked.is_none_or(|asked| asked <= at),
+            _ => false,
         }
     }
 

@@ -17,7 +17,7 @@ mod transport_config;
 mod tunnel;
 
 pub use connect_fault::ConnectFault;
-pub(super) use connector::{ConnectError, ConnectTarget, PeerConnector, http_client};
+pub(super) use connector::{ConnectError, ConnectTarget, PeerConnector, PeerStream, http_client};
 pub(super) use proxy::is_public_name;
 pub use proxy::{Proxy, ProxyEnvironment, proxy_towards};
 pub use proxy_fault::ProxyFault;

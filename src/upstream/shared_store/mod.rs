@@ -277,6 +277,7 @@ impl SharedStore {
             reason: None,
             headers,
             body: self.body(found, Some(turn)),
+            parent: None,
         })
     }
 

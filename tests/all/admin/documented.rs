@@ -58,6 +58,7 @@ const SCENARIOS: &[Scenario] = &[
     EMPTIED,
     LINKS_PAST,
     NO_PARENT,
+    PARENTS_DIFFER,
     SHARED_STORE,
 ];
 
@@ -461,6 +462,18 @@ const NO_PARENT: Scenario = Scenario {
     },
 };
 
+const PARENTS_DIFFER: Scenario = Scenario {
+    shows: &["larder_degraded{reason=\"parents_differ\"}"],
+    play: |look| {
+        let index = PublicIndex::start();
+        let gitlab = GitLab::start();
+        let one = Larder::builder(&gitlab).mirror("pypi", &index).start();
+        let other = Larder::builder(&gitlab).start();
+        let larder = Larder::under_all(&[one.url(), other.url()]).start();
+        look(&larder.client());
+    },
+};
+
 const SHARED_STORE: Scenario = Scenario {
     shows: &[
         "larder_shared_store_lookups_total",
@@ -505,6 +518,11 @@ fn a_shared_store_that_is_of_no_use_is_said() {
 #[test]
 fn a_parent_that_was_never_met_is_said() {
     shows(&NO_PARENT);
+}
+
+#[test]
+fn parents_that_serve_different_mirrors_are_said() {
+    shows(&PARENTS_DIFFER);
 }
 
 #[test]

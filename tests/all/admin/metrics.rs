@@ -86,6 +86,7 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "upstream_circuit_open",
                 "credential_refused",
                 "parent_unusable",
+                "parents_differ",
                 "shared_store_unusable",
                 "store_full",
                 "disk_full",

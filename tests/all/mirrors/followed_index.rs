@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::common::delivery::{eventually, kept};
 use crate::common::mirror::{FORMATS, HTML, JSON, get_as, listed, names};
 use crate::common::world::{FILES, INDEX, World, left_pad};
+use crate::mirrors::parents::home_of;
 use crate::support::http::Answer;
 use crate::support::wheel::real_wheels;
 use crate::support::{
@@ -822,6 +823,28 @@ fn what_a_parent_learned_of_the_public_index_is_served_by_its_agents() {
     assert_eq!(offline.client().get(&unlisted).status, 404);
     let bytes = world.index.log().file_bodies().bytes;
     assert_eq!(bytes, left_pad().bytes.len() as u64, "fetched once");
+    world.assert_innocent();
+}
+
+/// As after the disk of one of them is gone, while pages that it gave before are still known.
+#[test]
+fn r37_a_parent_that_has_not_learned_the_index_has_a_stand_in_that_has() {
+    let world = World::new();
+    let parents = [world.larder(), world.larder()];
+    let urls = parents.each_ref().map(Larder::url);
+    let home = home_of(&urls, "left-pad");
+    get_as(&reader(&parents[1 - home]), &page(), JSON).expect(200);
+    let agent = Larder::under_all(&urls).start();
+    let place = address(&world.index, &left_pad());
+    let direct = parents[home].client().get(&place);
+    assert_eq!(direct.status, 404, "it has not learned it: {direct:?}");
+    let file = agent.client().get(&place);
+    assert_eq!(file.expect(200), &left_pad().bytes[..]);
+    let metadata = agent.client().get(&format!("{place}.metadata"));
+    assert_eq!(metadata.expect(200), &left_pad().metadata[..]);
+    kept(&agent, &left_pad());
+    let unlisted = place.replace("left_pad-1.3", "left_pad-9.9");
+    assert_eq!(agent.client().get(&unlisted).status, 404, "of both");
     world.assert_innocent();
 }
 

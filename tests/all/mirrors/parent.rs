@@ -104,7 +104,7 @@ fn agents_take_over_their_parents_gitlab_and_mirrors() {
     let world = World::new();
     let parent = world.parent(0, "");
     assert_eq!(status(&parent)["mirrors"], serde_json::json!(["pypi"]));
-    assert_eq!(status(&parent)["parent"], Value::Null);
+    assert_eq!(status(&parent)["parents"], serde_json::json!([]));
     let first = Larder::under(&parent.url()).start();
     let second = Larder::under(&parent.url()).start();
     for (agent, secret) in [(&first, token::READER), (&second, token::DEVELOPER)] {
@@ -112,7 +112,7 @@ fn agents_take_over_their_parents_gitlab_and_mirrors() {
         kept(agent, &world.private);
         kept(agent, &world.public);
         let told = status(agent);
-        assert_eq!(told["parent"]["state"], "known", "{told}");
+        assert_eq!(told["parents"][0]["state"], "known", "{told}");
         assert_eq!(told["mirrors"], serde_json::json!(["pypi"]), "{told}");
         assert_eq!(reasons(agent), [""; 0], "{}", agent.log());
     }
@@ -178,7 +178,7 @@ fn an_agent_starts_and_serves_while_its_parent_is_away() {
     let agent = agent.restart();
     agent.wait_for_log("as it told them last");
     let told = status(&agent);
-    assert_eq!(told["parent"]["state"], "away", "{told}");
+    assert_eq!(told["parents"][0]["state"], "away", "{told}");
     let client = agent.client();
     for accept in FORMATS {
         get_as(&client, &mirror::page("some-lib"), accept).expect(200);
@@ -190,7 +190,7 @@ fn an_agent_starts_and_serves_while_its_parent_is_away() {
 
     let parent = world.parent(port.address().port(), "");
     eventually("the parent is asked again", || {
-        status(&agent)["parent"]["state"] == "known"
+        status(&agent)["parents"][0]["state"] == "known"
     });
     world.is_served_whole(&reader);
     drop(parent);
@@ -256,7 +256,8 @@ fn an_agent_offline_serves_what_it_has_of_its_parents_mirrors() {
     get_as(&client, &mirror::page("some-lib"), JSON).expect(200);
     let public = client.get(&world.public_file());
     assert_eq!(public.expect(200), &world.public.bytes[..]);
-    assert_eq!(status(&offline)["parent"], Value::Null, "it is not asked");
+    let asked = &status(&offline)["parents"];
+    assert_eq!(*asked, serde_json::json!([]), "it is not asked");
     assert_eq!(reasons(&offline), [""; 0]);
 }
 

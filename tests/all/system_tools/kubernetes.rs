@@ -132,6 +132,7 @@ fn documented_values_work_and_those_that_cannot_are_refused_with_a_reason() {
         ("gitlab.ulr=x", "ulr"),
         ("gitlab.url=gitlab.example.com", "gitlab"),
         ("parent=larder.example.com", "parent"),
+        ("parent={https://larder.example,larder.example}", "parent"),
         (
             "parent=https://larder.example,gitlab.url=https://gitlab.example",
             "gitlab/url",
@@ -213,6 +214,12 @@ fn larder_is_let_out_to_gitlab_and_the_public_index_or_to_its_parent() {
     let rules = egress(r#"parent="https://larder.example:3141""#);
     assert_eq!(rules.len(), 1, "the parent alone: {rules:?}");
     assert_eq!(rules[0]["ports"][0]["port"], 3141);
+    let rules =
+        egress(r#"parent=["https://a.example:3141","http://b.example","http://c.example"]"#);
+    assert_eq!(rules.len(), 1, "the parents alone: {rules:?}");
+    let ports = rules[0]["ports"].as_array().expect("ports");
+    let ports: Vec<_> = ports.iter().map(|port| port["port"].clone()).collect();
+    assert_eq!(ports, [3141, 80], "each once");
 
     let peer = r#"{"podSelector":{"matchLabels":{"app":"gitlab"}}}"#;
     let extra = r#"{"to":[{"ipBlock":{"cidr":"10.0.7.0/24"}}],"ports":[{"port":9000}]}"#;

@@ -55,16 +55,21 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if .Values.tls.secretName }}https{{ else }}http{{ end }}
 {{- end }}
 
-{{- /* The URL of what is asked for packages: the parent, or GitLab. */}}
-{{- define "larder.upstream" -}}
-{{- .Values.parent | default .Values.gitlab.url | default "https://gitlab.com" }}
+{{- /* The URLs of what is asked for packages: the parent, several of them, or GitLab. */}}
+{{- define "larder.upstreams" -}}
+{{- $parents := kindIs "slice" .Values.parent | ternary .Values.parent (list .Values.parent) | compact }}
+{{- $parents | default (list (.Values.gitlab.url | default "https://gitlab.com")) | join ", " }}
 {{- end }}
 
-{{- /* The TCP port of that URL. */}}
-{{- define "larder.upstreamPort" -}}
-{{- $upstream := urlParse (include "larder.upstream" .) }}
+{{- /* The TCP ports of those URLs, each once. */}}
+{{- define "larder.upstreamPorts" -}}
+{{- $ports := list }}
+{{- range splitList ", " (include "larder.upstreams" .) }}
+{{- $upstream := urlParse . }}
 {{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $upstream.host) }}
-{{- $port | default (ternary "80" "443" (eq $upstream.scheme "http")) }}
+{{- $ports = append $ports ($port | default (ternary "80" "443" (eq $upstream.scheme "http"))) }}
+{{- end }}
+{{- $ports | uniq | join "," }}
 {{- end }}
 
 {{- /* What values.schema.json cannot say. */}}

@@ -68,10 +68,10 @@ spec:
           value: {{ .Values.cacheSize | quote }}
         {{- if .Values.parent }}
         - name: LARDER_PARENT
-          value: {{ .Values.parent | quote }}
+          value: {{ kindIs "slice" .Values.parent | ternary (toJson .Values.parent) .Values.parent | quote }}
         {{- else }}
         - name: LARDER_GITLAB__URL
-          value: {{ include "larder.upstream" . | quote }}
+          value: {{ include "larder.upstreams" . | quote }}
         {{- end }}
         - name: LARDER_LOG__FORMAT
           value: json
