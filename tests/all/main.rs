@@ -163,6 +163,7 @@ mod shared_store {
 
 /// Connections, requests, and the life of the daemon.
 mod server {
+    mod behind_one_name;
     mod canonical_requests;
     mod client_aborts;
     mod client_limits;

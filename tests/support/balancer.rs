@@ -2,10 +2,10 @@
 //! it over which connection.
 //!
 //! It answers one request a connection and closes it, as HTTP/1.1 allows (RFC 9112 §9.6), so that
-//! no client can stay with one server.
+//! no client can stay with one server; or it gives each connection to the next one, as it is.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -22,6 +22,8 @@ pub struct Balancer {
 
 struct State {
     servers: Vec<SocketAddr>,
+    /// A connection stays with the server of its first request.
+    by_connection: bool,
     next: AtomicUsize,
     /// What is done before the first request whose target ends in this goes on.
     planned: Mutex<Option<(String, Deed)>>,
@@ -40,10 +42,20 @@ impl std::fmt::Debug for State {
 impl Balancer {
     /// In front of these servers.
     pub fn start(servers: &[SocketAddr]) -> Self {
+        Self::start_by(servers, false)
+    }
+
+    /// The same for each connection in place of each request.
+    pub fn by_connection(servers: &[SocketAddr]) -> Self {
+        Self::start_by(servers, true)
+    }
+
+    fn start_by(servers: &[SocketAddr], by_connection: bool) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let address = listener.local_addr().expect("a listening socket");
         let state = Arc::new(State {
             servers: servers.to_vec(),
+            by_connection,
             next: AtomicUsize::new(0),
             planned: Mutex::default(),
             passed: Mutex::default(),
@@ -117,6 +129,9 @@ impl State {
         let Ok(mut server) = TcpStream::connect(self.servers[number]) else {
             return;
         };
+        if self.by_connection {
+            return pass_on(client, server, &[head.as_bytes(), &rest].concat());
+        }
         let kept = |line: &&str| !line.to_ascii_lowercase().starts_with("connection:");
         let mut lines: Vec<&str> = head.split("\r\n").filter(kept).collect();
         lines.insert(1, "Connection: close");
@@ -127,6 +142,23 @@ impl State {
             let _ = std::io::copy(&mut server, &mut client);
         }
     }
+}
+
+/// Everything, both ways, after what was read already.
+fn pass_on(client: TcpStream, mut server: TcpStream, begun: &[u8]) {
+    let (Ok(mut from_client), Ok(mut to_server)) = (client.try_clone(), server.try_clone()) else {
+        return;
+    };
+    if to_server.write_all(begun).is_err() {
+        return;
+    }
+    thread::spawn(move || {
+        let _ = std::io::copy(&mut from_client, &mut to_server);
+        let _ = to_server.shutdown(Shutdown::Write);
+    });
+    let mut client = client;
+    let _ = std::io::copy(&mut server, &mut client);
+    let _ = client.shutdown(Shutdown::Both);
 }
 
 /// A request's head, with its empty line, and what came with it of the body.
