@@ -83,6 +83,10 @@ pub struct BlobLine {
 
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is made at a time, for its line of text"
+)]
 enum ManifestLine {
     File(FileLine),
     Page(PageLine),

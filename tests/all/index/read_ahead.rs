@@ -278,8 +278,8 @@ fn r31_a_private_name_is_not_read_ahead_at_a_mirror() {
         .wheel();
     let index = PublicIndex::builder()
         .offering(&left)
-        .offering(&Distribution::new("right-pad", "1.0").wheel())
-        .offering(&Distribution::new("acme-tool", "99.0").wheel())
+        .offering(Distribution::new("right-pad", "1.0").wheel())
+        .offering(Distribution::new("acme-tool", "99.0").wheel())
         .start();
     index.declare_private(&["acme-*"]);
     let gitlab = GitLab::start();
