@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -21,8 +21,8 @@ use super::folder::Folder;
 use super::layout::Layout;
 use crate::registry::policy::{ExceptionConfig, PolicyException};
 
-/// Longest file that is read.
-const BYTES_MAX: u64 = 256 << 10;
+/// Longest file that is read, and so that is written.
+const BYTES_MAX: u64 = 4 << 20;
 
 /// GitLabs and indexes that are remembered; more are a sign that the file is no good.
 const ENTRIES_MAX: usize = 64;
@@ -37,8 +37,10 @@ pub struct LearnedFacts {
     pub public_indexes: BTreeMap<String, String>,
     /// By the URL of an index, the origins that its pages named as where files are.
     pub file_hosts: BTreeMap<String, Vec<String>>,
-    /// Those of `[[exceptions]]` that signed bundles brought.
+    /// Those of `[[exceptions]]` that the newest signed bundle brought.
     pub exceptions: Vec<ExceptionConfig>,
+    /// When that bundle was made, in seconds of Unix time.
+    pub exceptions_made: u64,
     /// By the URL of a parent, what it serves.
     pub parents: BTreeMap<String, ParentFacts>,
 }
@@ -51,6 +53,16 @@ pub struct ParentFacts {
     pub mirrors: Vec<String>,
     /// Whether links of its pages may lead to files of the index that GitLab points to.
     pub has_public_index: bool,
+}
+
+/// What became of the exceptions of a bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotedExceptions {
+    /// A newer bundle was here before: nothing.
+    Older,
+    /// They are those that were here.
+    Same,
+    Replaced,
 }
 
 /// The facts of one folder. What changes them blocks.
@@ -93,28 +105,48 @@ impl Learned {
         self.change(|facts| insert(&mut facts.parents, parent, serves))
     }
 
-    /// Notes exceptions that a bundle brought, in place of those that are over.
+    /// Notes the exceptions of a bundle that was made then, in place of those of bundles before:
+    /// what a newer bundle says no more is withdrawn. An older one changes nothing.
     ///
     /// # Errors
     /// When the folder cannot be written; they are known here all the same.
     pub fn note_exceptions(
         &self,
         brought: &[ExceptionConfig],
+        made: SystemTime,
         now: SystemTime,
-    ) -> Result<(), StoreError> {
-        self.change(|facts| {
-            let holds = |written: &ExceptionConfig| match PolicyException::parse(written) {
-                Ok(exception) => !exception.is_over(now),
-                Err(_) => false,
-            };
-            facts.exceptions.retain(holds);
-            for written in brought {
-                let is_known = facts.exceptions.contains(written);
-                if holds(written) && !is_known && facts.exceptions.len() < EXCEPTIONS_MAX {
-                    facts.exceptions.push(written.clone());
-                }
+    ) -> Result<NotedExceptions, StoreError> {
+        let made = made.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let made = made.as_secs();
+        let mut holding = Vec::new();
+        let mut dropped = 0;
+        for written in brought {
+            match PolicyException::parse(written) {
+                Ok(exception) if exception.is_over(now) => {}
+                Ok(_) if holding.len() < EXCEPTIONS_MAX => holding.push(written.clone()),
+                Ok(_) | Err(_) => dropped += 1,
             }
-        })
+        }
+        let mut noted = NotedExceptions::Older;
+        self.change(|facts| {
+            if made < facts.exceptions_made {
+                return;
+            }
+            noted = if facts.exceptions == holding {
+                NotedExceptions::Same
+            } else {
+                NotedExceptions::Replaced
+            };
+            facts.exceptions = holding;
+            facts.exceptions_made = made;
+        })?;
+        if dropped > 0 && noted != NotedExceptions::Older {
+            tracing::warn!(
+                dropped,
+                "exceptions of a bundle are not taken: they cannot be read, or are more than {EXCEPTIONS_MAX}"
+            );
+        }
+        Ok(noted)
     }
 
     /// Forgets where the redirects of any GitLab lead, and which hosts have the files of these
@@ -146,7 +178,10 @@ impl Learned {
             return Ok(());
         }
         let path = self.folder.layout.learned();
-        let text = serde_json::to_vec_pretty(&*facts).map_err(io::Error::from);
+        let text = match serde_json::to_vec_pretty(&*facts) {
+            Ok(text) if text.len() as u64 > BYTES_MAX => Err(io::ErrorKind::FileTooLarge.into()),
+            text => text.map_err(io::Error::from),
+        };
         let written = text.and_then(|text| self.folder.layout.replace_file(&path, &text));
         written.map_err(StoreError::io("write", &path))
     }
@@ -198,6 +233,44 @@ mod tests {
     use super::*;
 
     type Checked = Result<(), Box<dyn std::error::Error>>;
+
+    #[test]
+    fn the_newest_bundles_exceptions_are_all_there_are() -> Checked {
+        let dir = tempfile::tempdir()?;
+        let open = || Ok::<_, StoreError>(Learned::new(Folder::new(Layout::make(dir.path())?, 0)));
+        let exception = |until: &str| ExceptionConfig {
+            package: "urllib3".to_owned(),
+            version: "==2.6.1".to_owned(),
+            until: until.to_owned(),
+            reason: "a fix".to_owned(),
+        };
+        let day = humantime::parse_rfc3339("2027-01-01T00:00:00Z")?;
+        let at = |seconds| day + std::time::Duration::from_secs(seconds);
+        let long = vec![exception("2027-12-31")];
+        let short = vec![exception("2027-02-01")];
+        let over = vec![exception("2026-12-01")];
+        for (brought, made, noted, left) in [
+            (&long, 1, NotedExceptions::Replaced, &long),
+            (&short, 2, NotedExceptions::Replaced, &short),
+            (&long, 1, NotedExceptions::Older, &short),
+            (&short, 2, NotedExceptions::Same, &short),
+            (&over, 3, NotedExceptions::Replaced, &Vec::new()),
+            (&short, 2, NotedExceptions::Older, &Vec::new()),
+        ] {
+            assert_eq!(open()?.note_exceptions(brought, at(made), day)?, noted);
+            assert_eq!(open()?.facts().exceptions, *left, "{noted:?} {made}");
+        }
+        let mut many = Vec::new();
+        for number in 0..2 * EXCEPTIONS_MAX {
+            let mut one = exception("2027-12-31");
+            one.version = format!("=={number}");
+            one.reason = "x".repeat(500);
+            many.push(one);
+        }
+        open()?.note_exceptions(&many, at(4), day)?;
+        assert_eq!(open()?.facts().exceptions.len(), EXCEPTIONS_MAX);
+        Ok(())
+    }
 
     #[test]
     fn what_was_learned_is_read_again_and_garbage_is_nothing() -> Checked {

@@ -69,7 +69,7 @@ pub use holdings::{Holdings, Projects};
 pub use index_file::{IndexFile, IndexLine, IndexSubject};
 pub use inspection::FileTotals;
 pub use inventory::{HeldFile, HeldMetadata, Inventory};
-pub use learned::{Learned, LearnedFacts, ParentFacts};
+pub use learned::{Learned, LearnedFacts, NotedExceptions, ParentFacts};
 pub use ledger::{Ledger, Reservation};
 pub use metadata_index::{MetadataIndex, MetadataOrigin, WheelMark};
 pub use pages::{PageMeta, PageStore};

@@ -23,7 +23,7 @@ use crate::control::Command;
 use crate::index::PageError;
 use crate::registry::{FileRef, MirrorPath, PORTABLE_BASE, PageRef, Route};
 use crate::simple::{Conflict, Format, ProjectListing};
-use crate::store::{MetadataOrigin, PageMeta, Staging, StoreError};
+use crate::store::{MetadataOrigin, NotedExceptions, PageMeta, Staging, StoreError};
 use crate::values::clock;
 use crate::values::digest::Digest;
 
@@ -228,26 +228,32 @@ impl BundleService {
     }
 
     /// An exception loosens what the operator here has set, so that the word of a key is needed that
-    /// the operator allows.
+    /// the operator allows. The newest bundle has all that count: what it says no more is withdrawn,
+    /// and an older bundle brings nothing back.
     fn keep_exceptions(
         &self,
         description: &Description,
         imported: &Imported,
     ) -> Result<(), ImportError> {
         let exceptions = &description.exceptions;
-        if exceptions.is_empty() {
-            return Ok(());
-        }
         if !imported.signed {
-            tracing::warn!(
-                bundle = %imported.id, exceptions = exceptions.len(),
-                "the exceptions of a bundle are not taken: no key of import.allowed_signers signed it"
-            );
+            if !exceptions.is_empty() {
+                tracing::warn!(
+                    bundle = %imported.id, exceptions = exceptions.len(),
+                    "the exceptions of a bundle are not taken: no key of import.allowed_signers signed it"
+                );
+            }
             return Ok(());
         }
         let learned = &self.store.learned;
-        learned.note_exceptions(exceptions, clock::wall())?;
-        (self.remake)();
+        match learned.note_exceptions(exceptions, made(description), clock::wall())? {
+            NotedExceptions::Same => {}
+            NotedExceptions::Older => tracing::warn!(
+                bundle = %imported.id, exceptions = exceptions.len(),
+                "the exceptions of a bundle are not taken: those of a newer bundle count"
+            ),
+            NotedExceptions::Replaced => (self.remake)(),
+        }
         Ok(())
     }
 

@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::simple::{ProjectName, file_version};
 
+/// Longest value of a key, in bytes: exceptions are carried and kept.
+const VALUE_BYTES_MAX: usize = 512;
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// As it is written. What is not written is empty, and a fault of its own.
@@ -33,6 +36,8 @@ pub struct ExceptionConfig {
 pub enum ExceptionError {
     #[error("{0} is missing")]
     Missing(&'static str),
+    #[error("{0} is longer than {VALUE_BYTES_MAX} bytes")]
+    TooLong(&'static str),
     #[error("package = \"{0}\" is no name of a project")]
     Package(String),
     #[error(
@@ -67,6 +72,9 @@ impl PolicyException {
         ] {
             if value.trim().is_empty() {
                 return Err(ExceptionError::Missing(key));
+            }
+            if value.len() > VALUE_BYTES_MAX {
+                return Err(ExceptionError::TooLong(key));
             }
         }
         let package = ProjectName::parse(&written.package)
@@ -187,7 +195,10 @@ mod tests {
         nameless.package = "no name!".to_owned();
         let mut reasonless = written("==1", "2027-01-31");
         reasonless.reason.clear();
+        let mut wordy = written("==1", "2027-01-31");
+        wordy.reason = "x".repeat(VALUE_BYTES_MAX + 1);
         for (bad, words) in [
+            (wordy, "reason is longer than 512 bytes"),
             (nameless, "no name of a project"),
             (reasonless, "reason is missing"),
             (written("", "2027-01-31"), "version is missing"),
