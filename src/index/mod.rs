@@ -178,6 +178,11 @@ impl Pages {
         self.fetcher.fetching()
     }
 
+    /// Whether what is here is all there is.
+    pub fn is_offline(&self) -> bool {
+        self.offline.is_some()
+    }
+
     /// Which policies there are, and what they kept from clients.
     pub fn policies(&self) -> PolicyReading {
         let counts = &self.fetcher.dependencies.policy_counts;

@@ -36,6 +36,7 @@ mod admin {
 mod airgap {
     pub mod bundle;
     mod bundle_faults;
+    mod carried_policies;
     mod lock_file_to_install;
     pub mod offline;
     mod offline_access;

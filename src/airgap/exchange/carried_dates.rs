@@ -1,21 +1,32 @@
 //! What a bundle tells of the age of its files, as the dates of pages.
 //!
 //! A file's own address says nothing of the page that lists it, so that each date is kept for the
-//! page that was carried and for the project's page in the scope of the address. Pure. Must not
-//! know what dates are used for.
+//! page that was carried and for the project's page in the scope of the address. Where the word of
+//! the bundle does not count, no file has a date by it, and none was seen before it came. Pure. Must
+//! not know what dates are used for.
 
 use std::collections::HashMap;
+use std::time::SystemTime;
 
 use crate::airgap::bundle::FileLine;
 use crate::registry::{FileRef, PageRef};
 use crate::simple::{FileFacts, ProjectListing, ProjectName};
 use crate::store::{DatedFile, PageNews, SeenFile};
 
-/// By page.
-#[derive(Default)]
-pub struct CarriedDates(pub HashMap<PageRef, PageNews>);
+pub struct CarriedDates {
+    pub pages: HashMap<PageRef, PageNews>,
+    /// When the bundle came, if its word does not count.
+    unproven: Option<SystemTime>,
+}
 
 impl CarriedDates {
+    pub fn new(unproven: Option<SystemTime>) -> Self {
+        Self {
+            pages: HashMap::new(),
+            unproven,
+        }
+    }
+
     /// Those of these lines, by the files' own addresses.
     pub fn of_files(&mut self, lines: &[FileLine]) {
         for line in lines {
@@ -45,12 +56,16 @@ impl CarriedDates {
 
     fn add(&mut self, page: &PageRef, filename: &str, line: &FileLine) {
         let time = |text: &Option<String>| humantime::parse_rfc3339(text.as_deref()?).ok();
-        let uploaded = time(&line.upload_time);
-        let first_seen = time(&line.first_seen);
+        let mut uploaded = time(&line.upload_time);
+        let mut first_seen = time(&line.first_seen);
+        if let Some(came) = self.unproven {
+            uploaded = None;
+            first_seen = first_seen.map(|seen| seen.max(came));
+        }
         if uploaded.is_none() && first_seen.is_none() {
             return;
         }
-        let news = self.0.entry(page.clone()).or_default();
+        let news = self.pages.entry(page.clone()).or_default();
         // A mirror's page tells its files' dates itself.
         if uploaded.is_some() && !page.scope.is_mirror() {
             news.dated.push(DatedFile {

@@ -96,6 +96,13 @@ pub enum ImportError {
     Gone,
 }
 
+/// What was checked of a bundle before its items are taken.
+struct CheckedFront<'a> {
+    bundle: &'a VerifiedFront,
+    /// Whether files are as old as the bundle says.
+    dates_count: bool,
+}
+
 /// A page as it is to be stored.
 struct MergedPage {
     page: PageRef,
@@ -127,7 +134,11 @@ impl BundleService {
         self.find_base(&front)?;
         let mut staging = self.store.stage(self.new_bytes(&carried))?;
         let signed = self.check_signature(command, &front)?;
-        let taken = self.take_items(&carried, &mut reader, &front, &mut staging, is_wanted)?;
+        let checked = CheckedFront {
+            bundle: &front,
+            dates_count: self.takes_dates(signed),
+        };
+        let taken = self.take_items(&carried, &mut reader, &checked, &mut staging, is_wanted)?;
         reader.finish()?;
 
         let mut awaited_blobs = 0;
@@ -171,11 +182,11 @@ impl BundleService {
         &self,
         carried: &[Item],
         reader: &mut BundleReader<impl Read>,
-        front: &VerifiedFront,
+        front: &CheckedFront<'_>,
         staging: &mut Staging,
         is_wanted: impl Fn() -> bool,
     ) -> Result<TakenItems, ImportError> {
-        let files = front.manifest.files().iter();
+        let files = front.bundle.manifest.files().iter();
         let addresses = files.map(|file| (file.address.as_str(), file)).collect();
         let mut taken = TakenItems::default();
         for item in carried {
@@ -210,7 +221,11 @@ impl BundleService {
         imported: &Imported,
     ) -> Result<(), ImportError> {
         self.settle(staging, &front.manifest)?;
-        self.keep_dates(&front.manifest, &pages)?;
+        let unproven = match self.takes_dates(imported.signed) {
+            true => None,
+            false => Some(clock::wall()),
+        };
+        self.keep_dates(&front.manifest, &pages, unproven)?;
         if imported.awaited_blobs == 0 {
             let made = made(&front.description);
             for page in pages {
@@ -300,7 +315,7 @@ impl BundleService {
         reader: &mut BundleReader<impl Read>,
         item: &Item,
         index: usize,
-        front: &VerifiedFront,
+        front: &CheckedFront<'_>,
         addresses: &BTreeMap<&str, &FileLine>,
     ) -> Result<MergedPage, ImportError> {
         let mut body = Vec::new();
@@ -308,14 +323,14 @@ impl BundleService {
             body.extend_from_slice(chunk);
             Ok(())
         })?;
-        let line = front.manifest.pages().get(index);
+        let line = front.bundle.manifest.pages().get(index);
         let Some(page) = line.and_then(|line| line.page_ref()) else {
             return Err(BundleError::invalid(item.name(), "is in no manifest").into());
         };
         let read = self
             .pages
             .listing(&page, (PORTABLE_BASE, Format::Json, &body));
-        let (listing, _) = read.map_err(|why| ImportError::Page {
+        let (mut listing, _) = read.map_err(|why| ImportError::Page {
             item: item.name(),
             why,
         })?;
@@ -335,6 +350,9 @@ impl BundleService {
             Some(stored) => stored.listing,
             None => ProjectListing::new(listing.project.clone()),
         };
+        if !front.dates_count {
+            keep_known_dates(&mut listing, &merged);
+        }
         merged.merge(listing).map_err(|why| ImportError::Conflict {
             item: item.name(),
             why: Box::new(why),
@@ -378,18 +396,29 @@ impl BundleService {
         Ok(staging.commit(&files, &metadata)?)
     }
 
+    /// Whether files are as old as a bundle says: if an allowed key signed it, or if offline any
+    /// bundle may be taken, which then is the only source there is. Online upstreams tell.
+    fn takes_dates(&self, signed: bool) -> bool {
+        signed || (self.allowed_signers.is_none() && self.pages.is_offline())
+    }
+
     /// What the bundle tells of its files' age, before any page shows them.
-    fn keep_dates(&self, manifest: &Manifest, pages: &[MergedPage]) -> Result<(), StoreError> {
+    fn keep_dates(
+        &self,
+        manifest: &Manifest,
+        pages: &[MergedPage],
+        unproven: Option<SystemTime>,
+    ) -> Result<(), StoreError> {
         let mut lines = BTreeMap::new();
         for line in manifest.files() {
             lines.insert(line.address.as_str(), line);
         }
-        let mut dates = CarriedDates::default();
+        let mut dates = CarriedDates::new(unproven);
         dates.of_files(manifest.files());
         for MergedPage { page, listing } in pages {
             dates.of_page(page, listing, |address| lines.get(address).copied());
         }
-        for (page, news) in dates.0 {
+        for (page, news) in dates.pages {
             self.store.dates.add(&page, news)?;
         }
         Ok(())
@@ -413,6 +442,16 @@ impl BundleService {
         }
         // What it said is on the merged page.
         Ok(pages.forget(&route, Format::Html)?)
+    }
+}
+
+/// Has a page that came say no more of its files' age than the one that is here.
+fn keep_known_dates(came: &mut ProjectListing, here: &ProjectListing) {
+    for (filename, file) in &mut came.files {
+        file.upload_time = match here.files.get(filename) {
+            Some(known) if known.sha256 == file.sha256 => known.upload_time.clone(),
+            Some(_) | None => None,
+        };
     }
 }
 
