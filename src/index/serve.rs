@@ -161,7 +161,7 @@ impl Pages {
             return None;
         };
         let page = Box::pin(fetcher.up_to_date(key, body, page)).await;
-        if page.may_show_refused(fetcher.sources.policies(), clock::wall()) {
+        if fetcher.may_show_refused(key, &page) {
             tracing::warn!(
                 "a stored page cannot be made again by the policies of now, and is not shown"
             );

@@ -9,6 +9,7 @@
 //! never evicted, and are asked for again if they are lost. Must not know where they come from.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -72,6 +73,8 @@ impl PageNews {
 pub struct PageDates {
     files: HashMap<Digest, Vec<DatedFile>>,
     count: usize,
+    /// Of each dated file a hash, added up.
+    mark: u64,
     seen: HashMap<Digest, Vec<SeenFile>>,
     seen_count: usize,
 }
@@ -100,6 +103,12 @@ impl PageDates {
         self.count == 0 && self.seen_count == 0
     }
 
+    /// Another one as soon as a file gets a date, or another date, or is forgotten: the difference
+    /// is that of the files alone.
+    pub fn mark(&self) -> u64 {
+        self.mark
+    }
+
     /// Bytes this takes in memory, roughly.
     pub fn weight(&self) -> usize {
         (self.count + self.seen_count + 1) * FILE_BYTES
@@ -119,9 +128,14 @@ impl PageDates {
     pub fn add(&mut self, new: DatedFile) {
         let named = self.files.entry(new.digest).or_default();
         match named.iter_mut().find(|file| file.filename == new.filename) {
-            Some(known) if known.facts.upload_time < new.facts.upload_time => *known = new,
+            Some(known) if known.facts.upload_time < new.facts.upload_time => {
+                let gone = mark_of(known);
+                self.mark = self.mark.wrapping_sub(gone).wrapping_add(mark_of(&new));
+                *known = new;
+            }
             Some(_) => {}
             None => {
+                self.mark = self.mark.wrapping_add(mark_of(&new));
                 named.push(new);
                 self.count += 1;
             }
@@ -159,6 +173,10 @@ impl PageDates {
             self.count += named.len();
         }
         self.files.retain(|_, named| !named.is_empty());
+        self.mark = 0;
+        for file in self.files.values().flatten() {
+            self.mark = self.mark.wrapping_add(mark_of(file));
+        }
         for (digest, named) in &mut self.seen {
             named.retain(|file| names.contains(&(*digest, file.filename.as_str())));
             self.seen_count += named.len();
@@ -229,6 +247,12 @@ impl PageDates {
             });
         }
     }
+}
+
+fn mark_of(file: &DatedFile) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (file.digest, &file.filename, file.facts.upload_time).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The dates of one folder.
@@ -394,6 +418,25 @@ mod tests {
         assert_eq!(read.find(one.digest, "a.whl"), None);
         assert!(read.find(two.digest, "b.whl").is_some());
         Ok(())
+    }
+
+    #[test]
+    fn another_date_makes_another_mark_and_a_forgotten_one_takes_its_own_along() {
+        let mut dates = PageDates::default();
+        dates.add(dated(b"one", "a.whl", 5));
+        let one = dates.mark();
+        dates.add(dated(b"one", "a.whl", 3));
+        assert_eq!(dates.mark(), one, "the later one counts");
+        dates.add(dated(b"two", "b.whl", 5));
+        let two = dates.mark().wrapping_sub(one);
+        dates.add(dated(b"one", "a.whl", 9));
+        assert_ne!(
+            dates.mark().wrapping_sub(two),
+            one,
+            "as many, and not the same"
+        );
+        dates.keep_listed(std::iter::empty());
+        assert_eq!(dates.mark(), PageDates::default().mark());
     }
 
     #[test]

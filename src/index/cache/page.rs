@@ -50,8 +50,8 @@ pub struct Page {
     mirrored: Arc<MirrorFiles>,
     /// Files of GitLab's whose upload date was not known when it was made.
     undated: Arc<[FileRef]>,
-    /// Of how many files anything was known then.
-    dates_known: usize,
+    /// The mark of what was known of its files then.
+    dates_known: u64,
     /// When a file may be listed that a policy leaves out.
     ripens: Option<SystemTime>,
     /// When a file is not to be listed any more.
@@ -81,8 +81,8 @@ pub struct RewrittenPage {
     /// Where metadata may be added: one for each of `collected.marked`.
     pub marks: Vec<u64>,
     pub collected: Collected,
-    /// Of how many of its files the size and upload date were known besides.
-    pub dates_known: usize,
+    /// The mark of what was known of its files besides, and of what it told itself.
+    pub dates_known: u64,
     pub validators: Validators,
 }
 
@@ -206,9 +206,13 @@ impl Page {
         &self.undated
     }
 
-    /// Whether of more of its files something is known now than when it was made.
-    pub fn lacks_dates(&self, known_now: impl FnOnce() -> usize) -> bool {
-        !self.undated.is_empty() && known_now() > self.dates_known
+    /// Whether something else is known of its files now than when it was made. Where none of them
+    /// `is_judged`, dates are only shown, and one that has its date keeps it.
+    pub fn lacks_dates(&self, is_judged: bool, known_now: impl FnOnce() -> Option<u64>) -> bool {
+        if self.undated.is_empty() && !is_judged {
+            return false;
+        }
+        known_now().is_some_and(|mark| mark != self.dates_known)
     }
 
     /// Whether links of its files lead past larder.

@@ -182,12 +182,10 @@ impl UploadDates {
         })
     }
 
-    /// Of how many files of a page anything is known, as far as memory tells.
-    pub fn count(&self, page: &PageRef) -> usize {
-        match self.known.get(page) {
-            Some(dates) => dates.len(),
-            None => 0,
-        }
+    /// The mark of what is known of the files of a page, as far as memory tells.
+    pub fn mark(&self, page: &PageRef) -> Option<u64> {
+        let known = self.known.get(page)?;
+        Some(known.mark())
     }
 
     /// This caller was given this page, whose files lack dates: has GitLab asked, unless it is being
@@ -404,9 +402,9 @@ impl UploadDates {
     }
 
     /// GitLab has just said that a page lists these files: forgets the dates of others, which may
-    /// be uploaded again one day, and gives how many dates those were. What one caller is shown of a group
+    /// be uploaded again one day, and gives what their mark was. What one caller is shown of a group
     /// says nothing of what the group has.
-    pub async fn keep_listed(self: &Arc<Self>, page: &PageRef, listed: &[FileRef]) -> usize {
+    pub async fn keep_listed(self: &Arc<Self>, page: &PageRef, listed: &[FileRef]) -> u64 {
         if page.scope.kind() != ScopeKind::Project {
             return 0;
         }
@@ -419,7 +417,7 @@ impl UploadDates {
         if dates.keep_listed(listed.iter()) == 0 {
             return 0;
         }
-        let forgotten = known.len() - dates.len();
+        let forgotten = known.mark().wrapping_sub(dates.mark());
         self.known.insert(page.clone(), Arc::new(dates));
         let store = Arc::clone(&self.dependencies.store);
         let of = page.clone();

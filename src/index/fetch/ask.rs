@@ -187,8 +187,8 @@ impl Fetcher {
             let name = address.name.clone();
             dates.keep_listed(&PageRef { scope, name }, &listed).await;
         }
-        // Of those that are gone the page shows none: one more that is learned makes it anew.
-        rewritten.dates_known = rewritten.dates_known.saturating_sub(forgotten);
+        // Of those that are gone the page shows none: whatever else is learned makes it anew.
+        rewritten.dates_known = rewritten.dates_known.wrapping_sub(forgotten);
         let job = RewriteJob {
             source,
             dates: self.dates_of(address).await,

@@ -210,9 +210,18 @@ impl Fetcher {
 
     /// Whether dates have become known since the page was made, which it shows or is judged by.
     fn lacks_dates(&self, key: &CacheKey, page: &Page) -> bool {
-        let uses_dates =
-            key.format() == Format::Json || self.sources.policies().judge_any(&key.page().scope);
-        uses_dates && page.lacks_dates(|| self.dependencies.dates.count(key.page()))
+        let address = key.page();
+        let is_judged = self.sources.policies().age(&address.scope).is_some();
+        let uses_dates = key.format() == Format::Json || is_judged;
+        let known_now = || self.dependencies.dates.mark(address);
+        uses_dates && !address.scope.is_mirror() && page.lacks_dates(is_judged, known_now)
+    }
+
+    /// Whether a page may list a file that policies refuse by now, or by what is known now.
+    pub fn may_show_refused(&self, key: &CacheKey, page: &Page) -> bool {
+        let policies = self.sources.policies();
+        page.may_show_refused(policies, clock::wall())
+            || (policies.age(&key.page().scope).is_some() && self.lacks_dates(key, page))
     }
 
     /// Judges a file that is asked for, and counts a refusal.

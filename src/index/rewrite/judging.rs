@@ -23,11 +23,10 @@ impl LinkPolicy {
         let Listed { page, entry, dates } = *listed;
         let mut uploaded = entry.upload_time;
         let mut first_seen = None;
-        if uploaded.is_none()
-            && let Some(digest) = entry.sha256
-        {
+        if let Some(digest) = entry.sha256 {
             let known = dates.find(digest, &entry.name);
-            uploaded = known.and_then(|facts| facts.upload_time);
+            // The later one counts, as at the file's own address.
+            uploaded = uploaded.max(known.and_then(|facts| facts.upload_time));
             if uploaded.is_none() && self.policies.counts_first_seen(source) {
                 first_seen = dates.first_seen(digest, &entry.name);
                 if first_seen.is_none() {
@@ -55,15 +54,16 @@ impl LinkPolicy {
         collected.leave_out(&verdict)
     }
 
-    /// Notes a date that GitLab's page tells itself, as a parent's does: at the file's own address it
-    /// is not at hand.
+    /// Notes a date that GitLab's page tells itself, as a parent's does, if it is later than what is
+    /// known: at the file's own address it is not at hand.
     pub(super) fn note_date(&self, listed: &Listed<'_>, file: &FileRef, collected: &mut Collected) {
         let Some(told) = listed.entry.upload_time else {
             return;
         };
         let filename = file.filename.as_str();
-        let is_known = listed.dates.find(file.digest, filename).is_some();
-        if is_known || !self.policies.judge_any(&file.scope) {
+        let known = listed.dates.find(file.digest, filename);
+        let known = known.and_then(|facts| facts.upload_time);
+        if known >= Some(told) || !self.policies.judge_any(&file.scope) {
             return;
         }
         collected.newly_dated.push(DatedFile {

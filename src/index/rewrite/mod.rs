@@ -175,11 +175,15 @@ impl Rewriting {
         }
         let mut output = self.output;
         output.extend_from_slice(&finished.rest);
+        let mut dates = Arc::clone(&job.dates);
+        for told in &collected.newly_dated {
+            Arc::make_mut(&mut dates).add(told.clone());
+        }
         Ok(RewrittenPage {
             format: self.target,
             source: job.source,
             body: output.freeze(),
-            dates_known: job.dates.len(),
+            dates_known: dates.mark(),
             marks: finished.insertion_points,
             collected,
             validators: validators.clone(),
