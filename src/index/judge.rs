@@ -23,6 +23,8 @@ struct FileAge {
     project: Option<ProjectName>,
     uploaded: Option<SystemTime>,
     first_seen: Option<SystemTime>,
+    /// Whether more may be known, and cannot be read now.
+    is_unreadable: bool,
 }
 
 impl Pages {
@@ -46,24 +48,29 @@ impl Pages {
             self.ask_for_age(caller, file, now).await;
             age = self.age_of(file).await;
         }
-        let judged = JudgedFile {
+        let mut judged = JudgedFile {
             source: &file.scope,
             project: age.project.as_ref(),
             filename: file.filename.as_str(),
             uploaded: age.uploaded,
             first_seen: age.first_seen,
         };
+        if age.is_unreadable {
+            judged = judged.with_unreadable_facts();
+        }
         self.fetcher.judge(&judged)
     }
 
     /// What the disk and memory know.
     async fn age_of(&self, file: &FileRef) -> FileAge {
+        let mut is_unreadable = false;
         for name in project_candidates(file.filename.as_str()) {
             let page = PageRef {
                 scope: file.scope.clone(),
                 name: Some(name),
             };
             let dates = self.fetcher.dates_of(&page).await;
+            is_unreadable |= dates.is_unreadable();
             let facts = dates.find(file.digest, file.filename.as_str());
             let uploaded = facts.and_then(|facts| facts.upload_time);
             let first_seen = dates.first_seen(file.digest, file.filename.as_str());
@@ -72,10 +79,14 @@ impl Pages {
                     project: page.name,
                     uploaded,
                     first_seen,
+                    is_unreadable,
                 };
             }
         }
-        FileAge::default()
+        FileAge {
+            is_unreadable,
+            ..FileAge::default()
+        }
     }
 
     /// Has the page of a file's project looked at, which finds out about its files' dates. A caller

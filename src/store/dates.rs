@@ -77,9 +77,25 @@ pub struct PageDates {
     mark: u64,
     seen: HashMap<Digest, Vec<SeenFile>>,
     seen_count: usize,
+    is_unreadable: bool,
 }
 
 impl PageDates {
+    /// In place of what is there and cannot be read now.
+    pub fn unreadable() -> Self {
+        Self {
+            is_unreadable: true,
+            // Of no files that could be read.
+            mark: u64::MAX,
+            ..Self::default()
+        }
+    }
+
+    /// Whether more may be known, and cannot be read now.
+    pub fn is_unreadable(&self) -> bool {
+        self.is_unreadable
+    }
+
     /// What is known of the file with this digest and this name.
     pub fn find(&self, digest: Digest, filename: &str) -> Option<FileFacts> {
         let named = self.files.get(&digest)?;

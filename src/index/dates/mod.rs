@@ -160,25 +160,34 @@ impl UploadDates {
         if page.name.is_none() {
             return Arc::default();
         }
-        if let Some(known) = self.known.get(page) {
+        if let Some(known) = self.known.get(page)
+            && !known.is_unreadable()
+        {
             return known;
         }
         let this = Arc::clone(self);
         let of = page.clone();
         let read = correlation::spawn_blocking(move || this.stored(&of)).await;
-        let Ok(dates) = read.map(Arc::new) else {
-            return Arc::default();
-        };
-        // What was learned meanwhile is more.
-        self.known.entry_by_ref(page).or_insert(dates).into_value()
+        let dates = Arc::new(read.unwrap_or_else(|_| PageDates::unreadable()));
+        // What was learned meanwhile is more. What cannot be read is read again the next time.
+        if dates.is_unreadable() {
+            return self.known.get(page).unwrap_or(dates);
+        }
+        let entry = self.known.entry_by_ref(page);
+        let known = entry.or_insert(Arc::clone(&dates)).into_value();
+        if !known.is_unreadable() {
+            return known;
+        }
+        self.known.insert(page.clone(), Arc::clone(&dates));
+        dates
     }
 
-    /// What the disk has of the files of a page. Blocks.
+    /// What the disk has of the files of a page; marked if it cannot be read. Blocks.
     pub fn stored(&self, page: &PageRef) -> PageDates {
         let read = self.dependencies.store.read(page);
         read.unwrap_or_else(|why| {
             tracing::warn!(error = %why, page = %page.path(), "the upload dates of a page cannot be read");
-            PageDates::default()
+            PageDates::unreadable()
         })
     }
 

@@ -49,8 +49,17 @@ impl LinkPolicy {
         }
     }
 
-    pub(super) fn is_refused(&self, judged: &JudgedFile<'_>, collected: &mut Collected) -> bool {
-        let verdict = self.policies.judge(judged, clock::wall());
+    pub(super) fn is_refused(
+        &self,
+        listed: &Listed<'_>,
+        judged: &JudgedFile<'_>,
+        collected: &mut Collected,
+    ) -> bool {
+        let mut judged = *judged;
+        if listed.dates.is_unreadable() && !judged.source.is_mirror() {
+            judged = judged.with_unreadable_facts();
+        }
+        let verdict = self.policies.judge(&judged, clock::wall());
         collected.leave_out(&verdict)
     }
 

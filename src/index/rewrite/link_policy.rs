@@ -259,7 +259,7 @@ impl LinkPolicy {
             collected.written = Some(file.scope.clone());
         }
         self.note_date(listed, &file, collected);
-        if self.is_refused(&judged, collected) {
+        if self.is_refused(listed, &judged, collected) {
             if !collected.passing {
                 collected.hidden.push(file);
             }
@@ -275,7 +275,7 @@ impl LinkPolicy {
         }
         let name = &listed.entry.name;
         let judged = self.judged(listed, &listed.page.scope, name, collected);
-        if self.is_refused(&judged, collected) {
+        if self.is_refused(listed, &judged, collected) {
             return Decision::Drop;
         }
         Decision::Keep
@@ -335,7 +335,7 @@ impl LinkPolicy {
             (Err(why), None) => return Err(*why),
         };
         let first_seen = judged.first_seen;
-        let is_refused = self.is_refused(&judged, collected);
+        let is_refused = self.is_refused(listed, &judged, collected);
         if let Ok(known) = &path {
             let mut file = mirror_file(known, entry, rules);
             file.first_seen = first_seen;

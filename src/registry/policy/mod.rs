@@ -30,7 +30,7 @@ mod reason;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub use self::age::{AgeRule, Undated};
 pub use self::counts::PolicyCounts;
@@ -52,6 +52,19 @@ pub struct JudgedFile<'a> {
     pub uploaded: Option<SystemTime>,
     /// When a page of larder's first listed it; noted where the source's `undated` asks for it.
     pub first_seen: Option<SystemTime>,
+}
+
+impl JudgedFile<'_> {
+    /// The same file where more may be known of it, and cannot be read now: without a date it counts
+    /// as too young, whatever `undated` says.
+    pub fn with_unreadable_facts(self) -> Self {
+        // Nothing can be added to it, so that the file does not ripen by it.
+        let end_of_time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(i64::MAX as u64));
+        Self {
+            uploaded: self.uploaded.or(end_of_time),
+            ..self
+        }
+    }
 }
 
 /// What becomes of a file.

@@ -76,6 +76,35 @@ fn each_source_has_its_own_rule_and_a_mirror_without_one_has_none() {
 }
 
 #[test]
+fn what_cannot_be_read_of_a_file_counts_against_it_whatever_undated_says() {
+    for undated in [Undated::Hide, Undated::Show, Undated::FirstSeen] {
+        let policies = Policies {
+            gitlab: rule("gitlab", undated),
+            ..Policies::default()
+        };
+        let source = Scope::project(42).expect("a project");
+        let file = JudgedFile {
+            source: &source,
+            project: None,
+            filename: "some_lib-1.0-py3-none-any.whl",
+            uploaded: None,
+            first_seen: None,
+        };
+        let now = at("2027-01-01T00:00:00Z");
+        let verdict = policies.judge(&file.with_unreadable_facts(), now);
+        let section = "gitlab".into();
+        let refused = PolicyVerdict::Refused(PolicyReason::Undated { section });
+        assert_eq!(verdict, refused, "{undated:?}");
+        let dated = JudgedFile {
+            uploaded: Some(now - 2 * WEEK),
+            ..file
+        };
+        let verdict = policies.judge(&dated.with_unreadable_facts(), now);
+        assert_eq!(verdict, PolicyVerdict::Allowed, "what can be read counts");
+    }
+}
+
+#[test]
 fn an_exception_lets_its_versions_pass_until_it_is_over() {
     let gitlab = Scope::project(42).expect("a project");
     let young = Some("2027-01-30T00:00:00Z");
