@@ -13,6 +13,7 @@ mod run;
 mod token;
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -30,6 +31,7 @@ use crate::access::{Access, Caller, Credential};
 use crate::registry::{FileRef, PageRef, Scope, ScopeKind};
 use crate::store::{DateStore, PageDates, PageNews};
 use crate::upstream::Upstream;
+use crate::values::digest::Digest;
 use crate::values::{clock, correlation};
 
 /// A page of which GitLab told a credential nothing, or not all, is left alone for so long.
@@ -68,8 +70,8 @@ pub struct UploadDates {
     queue: Mutex<HashMap<PageRef, Asking>>,
     wait: Duration,
     left_alone: Cache<(PageRef, Asker), ()>,
-    /// Pages of which GitLab told what there is, and how many files had no date then.
-    exhausted: Cache<(PageRef, Audience), usize>,
+    /// Pages of which GitLab told what there is, and the mark of the files that had no date then.
+    exhausted: Cache<(PageRef, Audience), u64>,
     resting: Cache<PageRef, ()>,
     turns: Semaphore,
     rate: RequestRate,
@@ -203,8 +205,7 @@ impl UploadDates {
         if undated.is_empty() || !self.dependencies.asks || self.is_paused(clock::now()) {
             return;
         }
-        // A file more than was missing is a new one.
-        let is_known = |audience| self.is_exhausted(page, audience, undated.len());
+        let is_known = |audience| self.is_exhausted(page, audience, undated);
         if self.resting.contains_key(page) || is_known(Audience::AllCallers) {
             return;
         }
@@ -241,8 +242,13 @@ impl UploadDates {
         let _ = timeout(self.wait.saturating_sub(waited), done.changed()).await;
     }
 
-    fn is_exhausted(&self, page: &PageRef, audience: Audience, undated: usize) -> bool {
-        self.exhausted.get(&(page.clone(), audience)) == Some(undated)
+    /// Whether GitLab told what there is of these very files: as many others are new ones.
+    fn is_exhausted(&self, page: &PageRef, audience: Audience, undated: &[FileRef]) -> bool {
+        let Some(missing) = self.exhausted.get(&(page.clone(), audience)) else {
+            return false;
+        };
+        let files = undated.iter();
+        missing == mark_of_files(files.map(|file| (file.digest, file.filename.as_str())))
     }
 
     /// The tokens that GitLab may yet tell something, the caller's first.
@@ -347,14 +353,15 @@ impl UploadDates {
             }
         }
         if !run.is_done() {
-            self.note_untold(page, told, run.missing(), goes_on);
+            self.note_untold(page, told, &run, goes_on);
         }
     }
 
     /// Remembers that files have no date although GitLab was asked.
-    fn note_untold(&self, page: &PageRef, told: Vec<Audience>, missing: usize, goes_on: bool) {
+    fn note_untold(&self, page: &PageRef, told: Vec<Audience>, run: &DatesRun<'_>, goes_on: bool) {
         let untold = &self.dependencies.counts.untold;
-        untold.fetch_add(missing as u64, Ordering::Relaxed);
+        untold.fetch_add(run.missing() as u64, Ordering::Relaxed);
+        let missing = mark_of_files(run.missing_files());
         if told.is_empty() && !goes_on {
             self.resting.insert(page.clone(), ());
         }
@@ -483,6 +490,17 @@ impl UploadDates {
     fn pause(&self, wait: Duration, now: Instant) {
         *self.paused_until.lock() = now.checked_add(wait);
     }
+}
+
+/// One number for a set of files, in whichever order they come.
+fn mark_of_files<'f>(files: impl Iterator<Item = (Digest, &'f str)>) -> u64 {
+    let mut mark: u64 = 0;
+    for file in files {
+        let mut hasher = DefaultHasher::new();
+        file.hash(&mut hasher);
+        mark = mark.wrapping_add(hasher.finish());
+    }
+    mark
 }
 
 /// For whom it counts that this asker was told what there is.

@@ -126,6 +126,12 @@ impl<'a> DatesRun<'a> {
         self.missing
     }
 
+    /// Those files, by digest and name.
+    pub fn missing_files(&self) -> impl Iterator<Item = (Digest, &str)> {
+        let wanted = self.wanted.iter().filter(|(_, file)| !file.is_found);
+        wanted.map(|((digest, filename), _)| (*digest, filename.as_str()))
+    }
+
     /// Whether the files of a version were refused since this was last taken.
     pub fn take_is_partial(&mut self) -> bool {
         std::mem::take(&mut self.is_partial)
