@@ -50,6 +50,8 @@ pub struct Page {
     mirrored: Arc<MirrorFiles>,
     /// Files of GitLab's whose upload date was not known when it was made.
     undated: Arc<[FileRef]>,
+    /// The scope that GitLab's links to its files write.
+    written: Option<Scope>,
     /// The mark of what was known of its files then.
     dates_known: u64,
     /// When a file may be listed that a policy leaves out.
@@ -123,6 +125,7 @@ impl Page {
             listings: listings(&collected.files),
             mirrored: Arc::new(MirrorFiles::new(collected.mirrored)),
             undated: each_once(collected.undated).into(),
+            written: collected.written,
             dates_known,
             ripens: collected.ripens,
             lapses: collected.lapses,
@@ -204,6 +207,11 @@ impl Page {
     /// Files of GitLab's whose upload date was not known when it was made.
     pub fn undated(&self) -> &Arc<[FileRef]> {
         &self.undated
+    }
+
+    /// The scope that GitLab's links to its files write, if it has any.
+    pub fn written(&self) -> Option<&Scope> {
+        self.written.as_ref()
     }
 
     /// Whether something else is known of its files now than when it was made. Where none of them

@@ -18,7 +18,7 @@ use crate::index::cache::page::Page;
 use crate::index::error::PageError;
 use crate::index::request::PageRequest;
 use crate::index::rewrite::RewriteJob;
-use crate::registry::{PageRef, Route};
+use crate::registry::{FileRef, PageRef, Route, Scope};
 use crate::store::PageMeta;
 use crate::upstream::{
     PageAnswer, PassThrough, Peer, UpstreamError, UpstreamRequest, UpstreamResponse, Validators,
@@ -81,7 +81,8 @@ impl Fetcher {
             }
         };
         if has_no_package(&answer) {
-            self.dependencies.dates.keep_listed(address, &[]).await;
+            let written = known.as_ref().and_then(|known| known.page.written());
+            self.keep_dates_of(address, written, &[]).await;
         }
         match answer {
             PageAnswer::Page { answer, url } => {
@@ -178,15 +179,9 @@ impl Fetcher {
             url: url.to_string(),
         };
         let source = rewritten.source;
-        let dates = &self.dependencies.dates;
         let listed = rewritten.collected.all_of_gitlab();
-        let forgotten = dates.keep_listed(address, &listed).await;
-        if let Some(scope) = rewritten.collected.written.clone()
-            && scope != address.scope
-        {
-            let name = address.name.clone();
-            dates.keep_listed(&PageRef { scope, name }, &listed).await;
-        }
+        let written = rewritten.collected.written.as_ref();
+        let forgotten = self.keep_dates_of(address, written, &listed).await;
         // Of those that are gone the page shows none: whatever else is learned makes it anew.
         rewritten.dates_known = rewritten.dates_known.wrapping_sub(forgotten);
         let job = RewriteJob {
@@ -206,6 +201,28 @@ impl Fetcher {
             asked: asked.at,
             not_modified: false,
         })
+    }
+
+    /// GitLab has just said which files a page lists: forgets the dates of others, also of the page of
+    /// the scope that its links write. Gives the mark of those of its own.
+    async fn keep_dates_of(
+        &self,
+        address: &PageRef,
+        written: Option<&Scope>,
+        listed: &[FileRef],
+    ) -> u64 {
+        let dates = &self.dependencies.dates;
+        let forgotten = dates.keep_listed(address, listed).await;
+        if let Some(scope) = written
+            && *scope != address.scope
+        {
+            let by_file = PageRef {
+                scope: scope.clone(),
+                name: address.name.clone(),
+            };
+            dates.keep_listed(&by_file, listed).await;
+        }
+        forgotten
     }
 
     /// Remembers what a parent's page lists of the index that it gives in GitLab's place: there is

@@ -155,7 +155,7 @@ impl Fetcher {
             dated: std::mem::take(&mut collected.newly_dated),
             seen: std::mem::take(&mut collected.newly_seen),
         };
-        let written = collected.written.take();
+        let written = collected.written.clone();
         let dates = &self.dependencies.dates;
         dates.keep_by_file(address, written.as_ref(), news).await;
         let metadata_index = Arc::clone(&self.dependencies.metadata_index);
