@@ -205,7 +205,8 @@ pub fn sources(
     let prefix = config.path_prefix();
     let policies = policies(config, known, facts);
     let bases = bases(config)?;
-    Ok(PageSources::new(bases, mirrors, private, policies, &prefix))
+    let sources = PageSources::new(bases, mirrors, private, policies, &prefix);
+    Ok(sources.under_parent(config.has_parent()))
 }
 
 /// What the status page shows of the configuration and of the sockets that were opened.

@@ -39,6 +39,8 @@ pub struct PageSources {
     public_index: Option<MirrorBase>,
     private: Arc<PrivateNames>,
     policies: Arc<Policies>,
+    /// Whether GitLab's pages come from another larder, whose JSON tells what it was told of dates.
+    has_parent: bool,
 }
 
 impl PageSources {
@@ -92,7 +94,13 @@ impl PageSources {
             public_index,
             private,
             policies,
+            has_parent: false,
         }
+    }
+
+    /// The same where a parent is asked in place of GitLab.
+    pub fn under_parent(self, has_parent: bool) -> Self {
+        Self { has_parent, ..self }
     }
 
     /// The index that GitLab points to, learned or not; none if it is not followed.
@@ -194,10 +202,10 @@ impl PageSources {
     }
 
     /// The format to ask for where a client wants `wanted`. Only JSON is sure to carry upload
-    /// times, which a minimum age needs.
+    /// times, which a minimum age needs; GitLab's own pages carry none in either.
     pub(super) fn asked_format(&self, scope: &Scope, wanted: Format) -> Format {
         match self.policies.age(scope) {
-            Some(_) if scope.is_mirror() => Format::Json,
+            Some(_) if scope.is_mirror() || self.has_parent => Format::Json,
             Some(_) | None => wanted,
         }
     }
