@@ -36,7 +36,9 @@ impl LinkPolicy {
                         first_seen: clock::wall(),
                     };
                     first_seen = Some(seen.first_seen);
-                    collected.newly_seen.push(seen);
+                    if !collected.passing {
+                        collected.newly_seen.push(seen);
+                    }
                 }
             }
         }

@@ -125,7 +125,6 @@ impl Rewriting {
             new_hosts: std::mem::take(&mut collected.new_hosts),
             past: collected.past,
             refused: std::mem::take(&mut collected.refused),
-            newly_seen: std::mem::take(&mut collected.newly_seen),
             ..Collected::default()
         };
     }
