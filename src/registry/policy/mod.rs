@@ -59,7 +59,8 @@ impl JudgedFile<'_> {
     /// as too young, whatever `undated` says.
     pub fn with_unreadable_facts(self) -> Self {
         // Nothing can be added to it, so that the file does not ripen by it.
-        let end_of_time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(i64::MAX as u64));
+        let end_of_time =
+            SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(i64::MAX.unsigned_abs()));
         Self {
             uploaded: self.uploaded.or(end_of_time),
             ..self
