@@ -104,6 +104,25 @@ impl Credential {
         self.fields.is_empty()
     }
 
+    /// Whether GitLab answers 401 if it does not know it. Of others that it does not know (Basic,
+    /// `Deploy-Token`) it makes a caller without a credential; of Basic it does so unless it is a
+    /// job token.
+    pub fn is_refused_if_unknown(&self) -> bool {
+        if self.fields.iter().any(|(name, _)| *name == PRIVATE_TOKEN) {
+            return true;
+        }
+        if !self.fields.iter().any(|(name, _)| *name == AUTHORIZATION) {
+            return false;
+        }
+        match self.shown().first() {
+            Some(shown) => match shown.user.as_deref() {
+                Some(user) => user == JOB_TOKEN_USER,
+                None => true,
+            },
+            None => false,
+        }
+    }
+
     /// The same credential in the form in which GitLab's packages API takes it, which knows no
     /// Basic: a job token or an access token in a field of its own. None for a deploy token, which
     /// that API does not take, and for what cannot be read.

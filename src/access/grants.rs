@@ -76,6 +76,8 @@ enum Right {
     Listed(Scope, ProjectName),
     /// To one file.
     File(FileRef),
+    /// To mirrors for those who may read this group or project.
+    Audience(Scope),
 }
 
 impl Right {
@@ -239,6 +241,15 @@ impl Access {
         self.cache_ttl
     }
 
+    /// How a caller stands towards mirrors whose audience may read this scope. A right to pages of
+    /// the scope is none to them: GitLab shows public ones to callers that it does not know.
+    pub fn audience(&self, who: Fingerprint, audience: &Scope, now: Instant) -> Authorization {
+        if self.decides(who, audience) {
+            return authorization(Some(self.grant(now)));
+        }
+        authorization(self.right(who, Right::Audience(audience.clone()), now))
+    }
+
     /// How a caller stands towards a page or an index.
     pub fn page(&self, who: Fingerprint, page: &PageRef, now: Instant) -> Authorization {
         if self.decides(who, &page.scope) {
@@ -363,6 +374,13 @@ impl Access {
                 .insert(Witness::File(file.clone()), grant.clone());
         }
         grant.permit()
+    }
+
+    /// GitLab let this caller, whom it knows, read this scope, asked at `asked`.
+    pub fn admit_audience(&self, who: Fingerprint, audience: &Scope, asked: Instant) {
+        self.counts.granted.fetch_add(1, Ordering::Relaxed);
+        let right = Right::Audience(audience.clone());
+        self.rights.insert((who, right), self.grant(asked));
     }
 
     /// GitLab refused this credential: whatever was said in its favour before is void.

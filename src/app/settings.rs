@@ -199,6 +199,7 @@ pub fn sources(
             base: mirror.base.clone(),
             ttl: mirror.section.ttl.0,
             is_public_index: mirror.is_public_index,
+            audience: Scope::named(&mirror.section.audience),
         });
     }
     let private = private_names(config)?;
@@ -206,7 +207,14 @@ pub fn sources(
     let policies = policies(config, known, facts);
     let bases = bases(config)?;
     let sources = PageSources::new(bases, mirrors, private, policies, &prefix);
-    Ok(sources.under_parent(config.has_parent()))
+    let mut views = Vec::new();
+    for view in &config.views {
+        let view = view.view();
+        views.push(view.map_err(|why| StartError::Setting(format!("views: {why}")))?);
+    }
+    Ok(sources
+        .under_parent(config.has_parent())
+        .with_views(views))
 }
 
 /// What the status page shows of the configuration and of the sockets that were opened.

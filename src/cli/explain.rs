@@ -10,6 +10,7 @@ mod explanation;
 mod offline;
 mod rules;
 mod stored;
+mod view;
 
 use std::path::PathBuf;
 
@@ -127,6 +128,12 @@ fn conclude(address: &Address, format: Format, context: &CommandContext) -> Expl
     let peek = Peek::at(&context.cache_dir);
     if peek.is_none() {
         explanation.stored.push(unused(&context.cache_dir));
+    }
+    if let Some(scope) = route.scope()
+        && let Some(view) = context.sources.view(scope)
+    {
+        view::of_view(&mut explanation, route, view, context);
+        return explanation;
     }
     if context.offline {
         offline::explain(&mut explanation, route, context, peek.as_ref());

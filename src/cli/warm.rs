@@ -238,7 +238,14 @@ fn prepare(
     }
     let mut from = Vec::new();
     for text in &arguments.from {
-        from.push(inputs::source(text, context)?);
+        let sources = inputs::sources(text, context)?;
+        if arguments.record.is_some() && sources.len() > 1 {
+            return Err(format!(
+                "--from {text}: pages are kept under the addresses of a view's sources, and a recorded client \
+                 has one index: name one of them"
+            ));
+        }
+        from.extend(sources);
     }
     let choice = GroupChoice::new(
         &arguments.group,

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
+
 use crate::registry::policy::PolicyRefusal;
 use crate::registry::{Filename, PageRef, Scope};
 use crate::simple::ProjectName;
@@ -23,6 +25,44 @@ pub enum PageError {
     TooLarge,
     #[error("{0} is a private name (private_packages): it is never asked for at a mirror")]
     PrivateName(ProjectName),
+    #[error(
+        "{0} is no private name (private_packages), and this view's sources of GitLab's answer for those alone"
+    )]
+    NotPrivate(ProjectName),
+    #[error(
+        "whether GitLab has this package it tells only a caller that it knows: show a credential"
+    )]
+    CredentialWanted,
+    #[error(
+        "whether {0} lacks this package or hides it cannot be told: GitLab answers anyone about it, and may take this \
+         credential for none; send the token as PRIVATE-TOKEN, or name the group's projects as sources"
+    )]
+    UnknownCaller(Scope),
+    #[error(
+        "{scope} shows this caller no {name}, and has shown it before: no other source answers for it (if it was \
+         deleted: larder purge {scope}/{name})",
+        scope = .0.scope,
+        name = .0.name.as_ref().map_or("", ProjectName::as_str)
+    )]
+    Hidden(PageRef),
+    #[error(
+        "GitLab answered {1} for {0}: it is not there, or this caller may not read it, so that no other source answers"
+    )]
+    SourceRefused(Scope, StatusCode),
+    #[error(
+        "nothing of {0} is here and larder is offline: whether it has this package is not known, so that no other source answers"
+    )]
+    SourceUnknown(Scope),
+    #[error(
+        "the list of {0} is larger than index.page_size, so that this view has no list: ask for a project by its name"
+    )]
+    ListTooLarge(Scope),
+    #[error(
+        "the mirror {0} is for callers whom GitLab lets read {1}, with a credential that GitLab knows"
+    )]
+    NotInAudience(Scope, Scope),
+    #[error("the mirror {0} is not for every caller: show the credential that GitLab knows")]
+    AudienceUnknown(Scope),
     #[error("no page of this mirror lists this file")]
     NotListed,
     /// No caller may have it.

@@ -12,6 +12,7 @@
 //! caller's right. Must not know files, HTTP statuses or connections.
 
 mod ahead_reader;
+mod audience;
 mod cache;
 mod change_mark;
 mod changes;
@@ -32,20 +33,23 @@ mod request;
 mod rewrite;
 mod serve;
 mod sources;
+mod views;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::access::Authorization;
+use crate::access::{Authorization, Fingerprint};
 use crate::registry::policy::{ExceptionConfig, PolicyReading};
 use crate::registry::{PageRef, Route, Scope};
 use crate::simple::{Format, ProjectName};
-use crate::upstream::{Forward, Peer, UpstreamError};
+use crate::upstream::{Forward, PassThrough, Peer, UpstreamError};
 use crate::values::cache_status::CacheStatus;
 use crate::values::clock;
+use crate::values::single_flight::SingleFlight;
 
 pub use ahead_reader::AheadReader;
 use cache::forwards::Forwards;
+use cache::open_scopes::OpenScopes;
 pub use cache::page::Page;
 pub use cache::representation::Coding;
 pub use change_mark::ChangeMark;
@@ -65,6 +69,7 @@ use recent::RecentPages;
 pub use refresh::RefreshedPage;
 pub use request::{Located, PageReply, PageRequest};
 pub use sources::{MirrorPages, PageSources};
+pub use views::{View, ViewConfig, ViewReply};
 
 /// For `benches/micro.rs` alone.
 #[doc(hidden)]
@@ -75,9 +80,17 @@ pub mod measured {
     pub use super::rewrite::{RewriteJob, Rewriting};
 }
 
+/// Whose right to read which scope is asked about, and since which revocation.
+type AudienceKey = (Scope, Fingerprint, u64);
+
 pub struct Pages {
     fetcher: Arc<Fetcher>,
-    forwards: Forwards,
+    forwards: Forwards<Scope>,
+    /// What sources of views do not have.
+    absences: Forwards<()>,
+    open_scopes: OpenScopes,
+    /// Questions to GitLab about a caller and an audience, one at a time.
+    audiences: Arc<SingleFlight<AudienceKey, Result<bool, PageError>>>,
     following: Following,
     read_ahead: ReadAhead,
     stale: RecentPages,
@@ -93,7 +106,7 @@ impl Pages {
         sources: PageSources,
         dependencies: PageDependencies,
     ) -> Arc<Self> {
-        let forwards = Forwards::new(config.ttl.0.min(dependencies.access.cache_ttl()));
+        let remembered_for = config.ttl.0.min(dependencies.access.cache_ttl());
         let holdings = dependencies.held.clone();
         let fetcher = Fetcher::new(config, sources, dependencies);
         let offline = holdings.map(|holdings| {
@@ -103,7 +116,10 @@ impl Pages {
         });
         Arc::new(Self {
             fetcher,
-            forwards,
+            forwards: Forwards::new(remembered_for),
+            absences: Forwards::new(remembered_for),
+            open_scopes: OpenScopes::default(),
+            audiences: SingleFlight::new(),
             following: Following::default(),
             read_ahead: ReadAhead::default(),
             stale: RecentPages::default(),
@@ -128,6 +144,7 @@ impl Pages {
         self.fetcher.forget(clock::now());
         self.fetcher.dependencies.dates.forget();
         self.forwards.clear();
+        self.absences.clear();
     }
 
     /// Whether pages of this scope can be asked for at all: a mirror that is not configured is no
@@ -143,6 +160,9 @@ impl Pages {
             return true;
         };
         let is_page = matches!(route, Route::Page(_) | Route::ProjectPage(_));
+        if self.view(scope).is_some() {
+            return is_page;
+        }
         let sources = &self.fetcher.sources;
         let in_place_only = is_page
             && scope.is_mirror()
@@ -241,6 +261,9 @@ impl Pages {
     /// When upstream gave nothing to use and nothing usable is stored for a caller whose right stands; when the page is
     /// none of a mirror's business.
     pub async fn page(&self, request: &PageRequest, now: Instant) -> Result<PageReply, PageError> {
+        if let Some(view) = self.view(&request.page.scope) {
+            return Ok(Box::pin(self.view_page(view, request, now)).await?.reply);
+        }
         let ahead = match &self.offline {
             Some(_) => FoundAhead::Nothing,
             None => {
@@ -258,17 +281,22 @@ impl Pages {
             if was_ahead || *status != CacheStatus::HIT {
                 self.read_ahead.given(request, now);
             }
-            let is_judged = self.is_judged_by_dates(&request.page.scope);
-            if request.format == Format::Json || is_judged {
-                let dates = &self.fetcher.dependencies.dates;
-                dates.want(&request.caller, &request.page, page.undated());
-            }
-            if is_judged && self.offline.is_none() && !page.undated().is_empty() {
-                Box::pin(self.await_dates(request, page)).await;
-            }
-            self.fetcher.annotate(page).await;
+            self.finish(request, page).await;
         }
         Ok(reply)
+    }
+
+    /// Lets a page that is about to be shown find out what has become known of its files.
+    async fn finish(&self, request: &PageRequest, page: &mut Arc<Page>) {
+        let is_judged = self.is_judged_by_dates(&request.page.scope);
+        if request.format == Format::Json || is_judged {
+            let dates = &self.fetcher.dependencies.dates;
+            dates.want(&request.caller, &request.page, page.undated());
+        }
+        if is_judged && self.offline.is_none() && !page.undated().is_empty() {
+            Box::pin(self.await_dates(request, page)).await;
+        }
+        self.fetcher.annotate(page).await;
     }
 
     /// Whether files of GitLab's are judged by what its packages API tells.
@@ -310,6 +338,7 @@ impl Pages {
         };
         if asked.scope.is_mirror() {
             self.refuse_private(asked.name.as_ref())?;
+            self.admit(&request.caller, &asked.scope, now).await?;
         }
         let mut found = offline.page(asked, request.format).await?;
         if found.is_none()
@@ -318,6 +347,7 @@ impl Pages {
             && let Some(mirror) = offline.forward()
         {
             self.refuse_private(asked.name.as_ref())?;
+            self.admit(&request.caller, mirror, now).await?;
             let in_place = PageRef {
                 scope: mirror.clone(),
                 name: asked.name.clone(),
@@ -349,8 +379,16 @@ impl Pages {
             }
             None => match self.own(request, now).await {
                 Ok(reply) => {
-                    self.note_past(&request.page, &reply, now);
-                    return Ok(reply);
+                    let mut mirror = None;
+                    if let PageReply::PassThrough(answer) = &reply {
+                        mirror = self.not_found_forward(request, answer, now).await?;
+                    }
+                    let Some(mirror) = mirror else {
+                        self.note_past(&request.page, &reply, now);
+                        return Ok(reply);
+                    };
+                    self.forwards.remember(request, mirror.clone(), now);
+                    mirror
                 }
                 Err(Fetched::Forward { answer, to }) => {
                     self.refuse_private(name)?;
@@ -383,9 +421,34 @@ impl Pages {
         Box::pin(self.mirrored(&in_place, now)).await
     }
 
-    /// A mirror's page, for any caller.
+    /// The mirror that answers in place of a GitLab which does not forward itself, where
+    /// `gitlab.forward_not_found` says so. A caller whom GitLab may not know gets GitLab's own 404.
+    async fn not_found_forward(
+        &self,
+        request: &PageRequest,
+        answer: &PassThrough,
+        now: Instant,
+    ) -> Result<Option<Scope>, PageError> {
+        let upstream = &self.fetcher.dependencies.upstream;
+        if !answer.says_no_package() || !upstream.forwards_not_found() {
+            return Ok(None);
+        }
+        let Forward::Mirror(name) = upstream.forward() else {
+            return Ok(None);
+        };
+        self.refuse_private(request.page.name.as_ref())?;
+        match Box::pin(self.prove_absence(request, now)).await {
+            Ok(()) => Ok(Scope::mirror(name)),
+            Err(PageError::CredentialWanted) => Ok(None),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// A mirror's page, for any caller of its audience.
     async fn mirrored(&self, request: &PageRequest, now: Instant) -> Result<PageReply, PageError> {
         self.refuse_private(request.page.name.as_ref())?;
+        self.admit(&request.caller, &request.page.scope, now)
+            .await?;
         let anonymous = PageRequest {
             caller: request.caller.anonymously(),
             ..request.clone()

@@ -125,7 +125,7 @@ impl OfflinePages {
         Ok(Some(file))
     }
 
-    async fn is_withdrawn(&self, page: &PageRef) -> Result<bool, PageError> {
+    pub(super) async fn is_withdrawn(&self, page: &PageRef) -> Result<bool, PageError> {
         let route = Route::Page(page.clone());
         match self
             .fetcher
@@ -204,7 +204,7 @@ impl OfflinePages {
         let Some(names) = projects.get(&page.scope) else {
             return Ok(None);
         };
-        let body = Bytes::from(index(names));
+        let body = Bytes::from(list_of(names));
         let url = portable_url(&Route::Page(page.clone())).ok_or(PageError::Internal)?;
         let links = self.fetcher.sources.links_of(&page.scope, PORTABLE_BASE);
         let job = RewriteJob {
@@ -245,7 +245,7 @@ impl OfflinePages {
 }
 
 /// A list of projects as PEP 691 has it.
-fn index<'n>(names: impl IntoIterator<Item = &'n ProjectName>) -> String {
+pub(super) fn list_of<'n>(names: impl IntoIterator<Item = &'n ProjectName>) -> String {
     let projects: Vec<_> = names
         .into_iter()
         .map(|name| serde_json::json!({ "name": name.to_string() }))

@@ -51,6 +51,7 @@ impl Pages {
         }
         self.fetcher.invalidate(page, now);
         self.forwards.clear();
+        self.absences.clear();
         self.fetcher.large.clear();
         Ok(())
     }

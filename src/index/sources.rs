@@ -10,6 +10,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::index::rewrite::link_policy::{LinkPolicy, LinkRules, MirrorRules};
+use crate::index::views::View;
 use crate::registry::policy::Policies;
 use crate::registry::{Bases, MirrorBase, PrivateNames, Scope, is_portable};
 use crate::simple::Format;
@@ -22,11 +23,14 @@ pub struct MirrorPages {
     pub ttl: Duration,
     /// Whether it is the index that GitLab points to, which no operator named.
     pub is_public_index: bool,
+    /// The group or project that a caller must be let read.
+    pub audience: Option<Scope>,
 }
 
 pub(super) struct MirrorSource {
     pub base: MirrorBase,
     pub ttl: Duration,
+    pub audience: Option<Scope>,
     links: LinkPolicy,
 }
 
@@ -41,6 +45,7 @@ pub struct PageSources {
     policies: Arc<Policies>,
     /// Whether GitLab's pages come from another larder, whose JSON tells what it was told of dates.
     has_parent: bool,
+    views: HashMap<Scope, View>,
 }
 
 impl PageSources {
@@ -77,6 +82,7 @@ impl PageSources {
             }
             let source = MirrorSource {
                 ttl: mirror.ttl,
+                audience: mirror.audience,
                 links: policy(LinkRules::Mirror(rules)),
                 base,
             };
@@ -95,12 +101,38 @@ impl PageSources {
             private,
             policies,
             has_parent: false,
+            views: HashMap::new(),
         }
     }
 
     /// The same where a parent is asked in place of GitLab.
+    #[must_use]
     pub fn under_parent(self, has_parent: bool) -> Self {
         Self { has_parent, ..self }
+    }
+
+    #[must_use]
+    pub fn with_views(self, views: impl IntoIterator<Item = View>) -> Self {
+        let mut known = HashMap::new();
+        for view in views {
+            known.insert(view.scope.clone(), view);
+        }
+        Self {
+            views: known,
+            ..self
+        }
+    }
+
+    pub fn view(&self, scope: &Scope) -> Option<&View> {
+        if self.views.is_empty() {
+            return None;
+        }
+        self.views.get(scope)
+    }
+
+    /// What a caller must be let read to be given anything of this mirror.
+    pub(super) fn audience(&self, scope: &Scope) -> Option<&Scope> {
+        self.mirror(scope)?.audience.as_ref()
     }
 
     /// The index that GitLab points to, learned or not; none if it is not followed.
@@ -227,6 +259,7 @@ mod tests {
             base,
             ttl: Duration::ZERO,
             is_public_index: true,
+            audience: None,
         };
         let bases = Bases::new(Base::parse("https://gitlab.example.com")?, Vec::new());
         let sources = PageSources::new(

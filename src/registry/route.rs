@@ -69,6 +69,14 @@ pub enum RouteError {
         "no such address here: no mirror is called {0} (a section [mirrors.{0}] would make one)"
     )]
     NoMirror(Scope),
+    #[error(
+        "no such address here: a view has its pages alone, which link to its sources' own addresses"
+    )]
+    OfView,
+    #[error(
+        "a view takes no uploads, which are one project's: upload to /api/v4/projects/ID/packages/pypi"
+    )]
+    ViewUpload,
     #[error("malformed address: {0}")]
     Malformed(&'static str),
     #[error(

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{HeaderMap, USER_AGENT};
+use http::header::{HeaderMap, HeaderValue, USER_AGENT};
 use http::{Method, StatusCode};
 use tracing::Level;
 
@@ -62,6 +62,8 @@ pub struct AccessLogEntry {
     metrics: Arc<Metrics>,
     request: LoggedRequest,
     answer: Option<(StatusCode, CacheStatus)>,
+    /// Which source of a view answered.
+    source: Option<HeaderValue>,
     /// The body's length, where it is known beforehand.
     promised: Option<u64>,
     bytes: u64,
@@ -76,6 +78,7 @@ impl AccessLogEntry {
             metrics,
             request,
             answer: None,
+            source: None,
             promised: None,
             bytes: 0,
             ended: false,
@@ -88,6 +91,11 @@ impl AccessLogEntry {
     pub fn answered(&mut self, status: StatusCode, cache: CacheStatus, failure: Option<Failure>) {
         self.answer = Some((status, cache));
         self.failure = failure;
+    }
+
+    /// A source of a view answered.
+    pub fn source(&mut self, source: Option<&HeaderValue>) {
+        self.source = source.cloned();
     }
 
     /// The request that it is about.
@@ -217,6 +225,11 @@ impl AccessLogEntry {
         line.decimal("duration_ms", duration_ms);
         let cache = self.cache();
         line.text("cache", cache.outcome.word());
+        if let Some(source) = &self.source
+            && let Ok(source) = source.to_str()
+        {
+            line.text("source", source);
+        }
         if let Some(status) = cache.upstream_status {
             line.number("upstream_status", status.into());
         }

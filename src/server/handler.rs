@@ -25,7 +25,9 @@ use super::{file_reply, log_entry, page_reply, target};
 use crate::access::Caller;
 use crate::file::{FileReply, FileRequest, Files};
 use crate::index::{AheadReader, Located, PageError, PageReply, PageRequest};
-use crate::registry::{AdminEndpoint, FileRef, ListedFile, MirrorPath, PageRef, Route, RouteError};
+use crate::registry::{
+    AdminEndpoint, FileRef, ListedFile, MirrorPath, PageRef, Route, RouteError, Scope,
+};
 use crate::upstream::UpstreamError;
 use crate::values::clock;
 use crate::values::correlation;
@@ -66,6 +68,7 @@ impl Services {
         let Some(mut entry) = entry else {
             return response;
         };
+        entry.source(response.headers().get(&reply::LARDER_SOURCE));
         entry.answered(response.status(), status, failure);
         response.map(|body| body.logged(entry))
     }
@@ -81,8 +84,8 @@ impl Services {
     ) -> Result<Reply, Refusal> {
         self.admission
             .check(parts, &route, body.is_end_stream(), now)?;
-        let caller = self.access.caller(&parts.headers, route.read_scope(), now);
-        let caller = caller.await?;
+        let scope = self.pages.scope_of_right(&route);
+        let caller = self.access.caller(&parts.headers, scope, now).await?;
         let conditions = Conditions::read(parts);
         match route {
             Route::Page(page) => Box::pin(self.page(caller, page, &conditions, now)).await,
@@ -114,18 +117,35 @@ impl Services {
 
     fn route(&self, parts: &mut Parts) -> Result<Route, Refusal> {
         target::settle(parts)?;
-        let route = Route::parse(&parts.method, &parts.uri)?;
+        let route = match Route::parse(&parts.method, &parts.uri) {
+            Err(why) => return Err(self.without_route(parts, why).into()),
+            Ok(route) => route,
+        };
         // A mirror that is not configured is no address.
         if self.pages.has_address(&route) {
             return Ok(route);
         }
         match route.scope() {
+            Some(scope) if self.pages.view(scope).is_some() => Err(RouteError::OfView.into()),
             Some(scope) if scope.is_mirror() => Err(match self.pages.awaited_parent(scope) {
                 Some(parent) => UpstreamError::ParentUnknown(parent).into(),
                 None => RouteError::NoMirror(scope.clone()).into(),
             }),
             _ => Err(RouteError::Unknown.into()),
         }
+    }
+
+    /// What is said of a request line that is no route's: of a view it is known what was meant.
+    fn without_route(&self, parts: &Parts, why: RouteError) -> RouteError {
+        let mut segments = parts.uri.path().split('/').skip(1);
+        let first = segments.next().unwrap_or_default();
+        let Some(scope) = Scope::mirror(first) else {
+            return why;
+        };
+        if parts.method != Method::POST || self.pages.view(&scope).is_none() {
+            return why;
+        }
+        RouteError::ViewUpload
     }
 
     async fn page(
@@ -142,11 +162,23 @@ impl Services {
             format: media.format(),
             insists: conditions.no_cache,
         };
-        let found = self.pages.page(&request, now).await?;
+        let mut source = None;
+        let found = match self.pages.view(&request.page.scope) {
+            Some(view) => {
+                let answer = Box::pin(self.pages.view_page(view, &request, now)).await?;
+                source = answer.source;
+                answer.reply
+            }
+            None => self.pages.page(&request, now).await?,
+        };
         if let PageReply::Page { page, .. } = &found {
             self.files.prefetch(&request.caller, page.take_prefetch());
         }
-        page_reply::page(found, media, conditions)
+        let mut answer = page_reply::page(found, media, conditions)?;
+        if let Some(source) = source {
+            reply::put_source(&mut answer, &source);
+        }
+        Ok(answer)
     }
 
     /// What reads pages ahead for a client that takes this file.
@@ -236,6 +268,7 @@ impl Services {
         conditions: &Conditions<'_>,
         now: Instant,
     ) -> Result<Reply, Refusal> {
+        self.pages.admit(client, path.scope(), now).await?;
         let (located, age) = self.pages.locate(path, now).await?;
         let found = self.located(client, located, conditions, now).await?;
         Ok(match age {

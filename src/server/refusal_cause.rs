@@ -35,7 +35,7 @@ fn cause(why: &Refusal) -> &'static str {
         | Refusal::Command(_)
         | Refusal::NoLength
         | Refusal::NotAcceptable
-        | Refusal::Route(RouteError::Method(_))
+        | Refusal::Route(RouteError::Method(_) | RouteError::ViewUpload)
         | Refusal::Caller(CallerError::Credential(_)) => "bad_request",
         Refusal::Route(_) | Refusal::HealthOnly => "unknown_address",
         Refusal::LockRewrite(LockRewriteError::Busy) => "busy",
@@ -64,7 +64,17 @@ fn of_page(why: &PageError) -> &'static str {
         PageError::PrivateName(_) => "private_package",
         PageError::NotListed => "not_listed",
         PageError::Policy(why) => why.reason.label(),
-        PageError::NoPackage(_) | PageError::NothingOf(_) | PageError::NotHeld(_) => "offline",
+        PageError::NotPrivate(_)
+        | PageError::CredentialWanted
+        | PageError::UnknownCaller(_)
+        | PageError::Hidden(_)
+        | PageError::SourceRefused(..)
+        | PageError::ListTooLarge(_) => "view",
+        PageError::NotInAudience(..) | PageError::AudienceUnknown(_) => "audience",
+        PageError::NoPackage(_)
+        | PageError::NothingOf(_)
+        | PageError::NotHeld(_)
+        | PageError::SourceUnknown(_) => "offline",
         PageError::Internal => "internal",
     }
 }
@@ -86,10 +96,14 @@ fn of_file(why: &FileError) -> &'static str {
 fn without_names(why: &Refusal) -> Option<&'static str> {
     Some(match why {
         Refusal::Target(_) | Refusal::Route(RouteError::Malformed(_)) => "malformed address",
-        Refusal::Route(RouteError::Method(_)) => "method not allowed there",
+        Refusal::Route(RouteError::Method(_) | RouteError::ViewUpload) => {
+            "method not allowed there"
+        }
         Refusal::Route(RouteError::CredentialInQuery(_)) => "a credential in the query string",
         Refusal::Route(RouteError::NoMirror(_)) => "no mirror of that name is configured",
-        Refusal::Route(RouteError::Unknown | RouteError::Elsewhere(_)) => "no such address here",
+        Refusal::Route(RouteError::Unknown | RouteError::Elsewhere(_) | RouteError::OfView) => {
+            "no such address here"
+        }
         Refusal::UnknownHost(_) => "larder was called by an unknown host name",
         Refusal::Command(_) => "a command that cannot be read",
         Refusal::LockRewrite(_) => "a lock file could not be rewritten",
@@ -101,7 +115,17 @@ fn without_names(why: &Refusal) -> Option<&'static str> {
         }
         Refusal::Page(PageError::Policy(why)) => why.reason.kind(),
         Refusal::Page(
-            PageError::NoPackage(_) | PageError::NothingOf(_) | PageError::NotHeld(_),
+            PageError::NotPrivate(_)
+            | PageError::CredentialWanted
+            | PageError::UnknownCaller(_)
+            | PageError::Hidden(_)
+            | PageError::SourceRefused(..),
+        ) => "a source of a view may hide what was asked for, so that no other source answered",
+        Refusal::Page(
+            PageError::NoPackage(_)
+            | PageError::NothingOf(_)
+            | PageError::NotHeld(_)
+            | PageError::SourceUnknown(_),
         )
         | Refusal::File(FileError::NotHeld(_)) => "not in the cache, and larder is offline",
         _ => return None,

@@ -9,6 +9,7 @@
 //! | a broken or wrong answer upstream | 502 |
 //! | what must not be had: a private name at a mirror, a file that a policy refuses | 404, 403 |
 //! | offline: what is not here; who may not; an upload | 404; 401, 403; 403 |
+//! | a source of a view that may hide what is asked for; a mirror for others | 401 without a credential, 403 |
 //! | a request that is not ours, or breaks off | 400, 403, 404, 405, 406, 408, 421, 429, 431, 503, 505, 508 |
 //!
 //! Errors say why in one line, in the two places where clients show it: the reason phrase (pip,
@@ -32,7 +33,7 @@ use crate::access::{CallerError, CredentialError, OfflineAuthError};
 use crate::admin::AdminError;
 use crate::file::FileError;
 use crate::index::PageError;
-use crate::registry::RouteError;
+use crate::registry::{RouteError, Scope};
 use crate::upload::UploadError;
 use crate::upstream::{PassThrough, UpstreamError};
 use crate::values::cache_status::{CacheStatus, Outcome};
@@ -45,6 +46,9 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// The name of a request in larder's log, the client's and upstream's.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Which source of a view answered.
+pub(super) const LARDER_SOURCE: HeaderName = HeaderName::from_static("larder-source");
+
 /// The commonest value of it, ready.
 const CACHE_HIT: HeaderValue = HeaderValue::from_static("larder; hit");
 
@@ -54,7 +58,7 @@ const FOREIGN_POLICY: HeaderValue =
     HeaderValue::from_static("default-src 'none'; sandbox allow-downloads");
 const NO_SNIFFING: HeaderValue = HeaderValue::from_static("nosniff");
 
-/// Offline, where larder asks for a credential itself; without a challenge clients send none.
+/// Where larder asks for a credential itself; without a challenge clients send none.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"larder\"");
 
 /// Why a request ends without a service's answer.
@@ -123,10 +127,15 @@ impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Route(
-                RouteError::Unknown | RouteError::Elsewhere(_) | RouteError::NoMirror(_),
+                RouteError::Unknown
+                | RouteError::Elsewhere(_)
+                | RouteError::NoMirror(_)
+                | RouteError::OfView,
             )
             | Self::HealthOnly => StatusCode::NOT_FOUND,
-            Self::Route(RouteError::Method(_)) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Route(RouteError::Method(_) | RouteError::ViewUpload) => {
+                StatusCode::METHOD_NOT_ALLOWED
+            }
             Self::Route(RouteError::Malformed(_) | RouteError::CredentialInQuery(_))
             | Self::Target(_)
             | Self::BodyOnRead
@@ -173,12 +182,25 @@ impl Refusal {
     /// Whether upstream was at fault, as the access log tells it.
     fn outcome(&self) -> CacheStatus {
         match self {
-            Self::Page(PageError::PrivateName(_) | PageError::Policy(_) | PageError::NotListed) => {
-                CacheStatus::new(Outcome::Denied)
-            }
+            Self::Page(
+                PageError::PrivateName(_)
+                | PageError::Policy(_)
+                | PageError::NotListed
+                | PageError::NotPrivate(_)
+                | PageError::CredentialWanted
+                | PageError::UnknownCaller(_)
+                | PageError::Hidden(_)
+                | PageError::SourceRefused(..)
+                | PageError::ListTooLarge(_)
+                | PageError::NotInAudience(..)
+                | PageError::AudienceUnknown(_),
+            ) => CacheStatus::new(Outcome::Denied),
             // Offline: upstream was not asked.
             Self::Page(
-                PageError::NoPackage(_) | PageError::NothingOf(_) | PageError::NotHeld(_),
+                PageError::NoPackage(_)
+                | PageError::NothingOf(_)
+                | PageError::NotHeld(_)
+                | PageError::SourceUnknown(_),
             )
             | Self::File(FileError::NotHeld(_))
             | Self::Upload(UploadError::Offline) => CacheStatus::INTERNAL,
@@ -198,7 +220,15 @@ fn page_status(why: &PageError) -> StatusCode {
         | PageError::NotListed
         | PageError::NoPackage(_)
         | PageError::NothingOf(_)
-        | PageError::NotHeld(_) => StatusCode::NOT_FOUND,
+        | PageError::NotHeld(_)
+        | PageError::NotPrivate(_)
+        | PageError::ListTooLarge(_) => StatusCode::NOT_FOUND,
+        PageError::CredentialWanted | PageError::AudienceUnknown(_) => StatusCode::UNAUTHORIZED,
+        PageError::UnknownCaller(_)
+        | PageError::Hidden(_)
+        | PageError::SourceRefused(..)
+        | PageError::NotInAudience(..) => StatusCode::FORBIDDEN,
+        PageError::SourceUnknown(_) => StatusCode::GATEWAY_TIMEOUT,
         PageError::Policy(_) => StatusCode::FORBIDDEN,
         PageError::NotAPage(_) | PageError::Broken(_) | PageError::TooLarge => {
             StatusCode::BAD_GATEWAY
@@ -236,9 +266,13 @@ pub(super) fn refusal(why: &Refusal, id: &RequestId) -> Reply {
     if let Refusal::Route(RouteError::Method(allowed)) = why {
         headers.insert(ALLOW, HeaderValue::from_static(allowed));
     }
+    if matches!(why, Refusal::Route(RouteError::ViewUpload)) {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
     if matches!(
         why,
         Refusal::Caller(CallerError::Offline(OfflineAuthError::Unknown))
+            | Refusal::Page(PageError::CredentialWanted | PageError::AudienceUnknown(_))
     ) {
         headers.insert(WWW_AUTHENTICATE, CHALLENGE);
     }
@@ -297,6 +331,13 @@ pub(super) fn relayed(relayed: PassThrough) -> Reply {
         put_reason(&mut response, &String::from_utf8_lossy(reason.as_bytes()));
     }
     (response, status)
+}
+
+/// Says which source of a view an answer is of.
+pub(super) fn put_source(reply: &mut Reply, source: &Scope) {
+    if let Ok(value) = HeaderValue::try_from(source.to_string()) {
+        reply.0.headers_mut().insert(LARDER_SOURCE, value);
+    }
 }
 
 /// An answer of larder's own.

@@ -39,6 +39,7 @@ pub struct Upstream {
     /// Where GitLab and the parents live.
     bases: Bases,
     forward: Forward,
+    forward_not_found: bool,
     /// GitLab, or in its place every parent.
     gitlabs: Vec<GitLab>,
     packages: PackagesClient,
@@ -83,6 +84,7 @@ impl Upstream {
             gitlabs,
             bases,
             forward: config.forward.clone(),
+            forward_not_found: config.forward_not_found,
             mirrors: BTreeMap::new(),
             index_trial: None,
             offline: false,
@@ -201,6 +203,11 @@ impl Upstream {
     /// What becomes of GitLab's redirect for a package it does not have.
     pub fn forward(&self) -> &Forward {
         &self.forward
+    }
+
+    /// Whether GitLab's "no such package" counts as its redirect to a public index.
+    pub fn forwards_not_found(&self) -> bool {
+        self.forward_not_found
     }
 
     /// Where GitLab lives.

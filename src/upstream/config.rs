@@ -23,6 +23,9 @@ peer_section! {
         /// Whether GitLab is asked at the start if it is one.
         pub check_at_start: bool = true,
         pub forward: Forward = Forward::Follow,
+        /// Whether its 404 "Package Not Found" counts as that redirect, which it does not send if
+        /// its own forwarding is off.
+        pub forward_not_found: bool = false,
         /// Where that redirect, and the files of the index it leads to, may be; empty means any
         /// https origin with a public address.
         pub forward_origins: Vec<String> = Vec::new(),

@@ -26,6 +26,8 @@ peer_section! {
         pub min_age: Span = Span::seconds(0),
         /// What becomes of a file that the index tells no date of, where there is a minimum age.
         pub undated: Undated = Undated::Hide,
+        /// `groups/ID` or `projects/ID`: only callers whom GitLab lets read it are given anything.
+        pub audience: String = String::new(),
         pub unhashed_files: UnhashedFiles = UnhashedFiles::Relay,
         /// With it `token_file` is a Basic password, without it a Bearer token.
         pub username: String = String::new(),

@@ -156,6 +156,19 @@ impl PassThrough {
     pub fn asks_for_a_pause(&self) -> bool {
         self.status == StatusCode::TOO_MANY_REQUESTS
     }
+
+    /// Whether it asks something of the caller: a credential, or to come back later.
+    pub fn is_for_caller(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED || self.asks_for_a_pause()
+    }
+
+    /// Whether GitLab says that there is no such package, to a caller that may see the project or
+    /// group: another is told that there is no such project or group.
+    pub fn says_no_package(&self) -> bool {
+        let says = b"404 Package Not Found";
+        let mut parts = self.body.windows(says.len());
+        self.status == StatusCode::NOT_FOUND && parts.any(|part| part == says)
+    }
 }
 
 /// Fields of GitLab's that go on to the client, besides those whose names begin with

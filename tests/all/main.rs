@@ -71,6 +71,7 @@ mod clients {
     mod pip_uv_twine;
     mod private_and_public;
     mod uploaders;
+    mod views;
 }
 
 /// What tests of several folders share: storage modes, what a delivery may look like, what a fleet
@@ -126,6 +127,7 @@ mod metadata {
 
 /// Other indexes beside GitLab, and in its place.
 mod mirrors {
+    mod audience;
     mod chained_larders;
     mod followed_index;
     mod forward;
@@ -135,6 +137,7 @@ mod mirrors {
     mod parents_told;
     mod private_packages;
     mod resilience;
+    mod views;
 }
 
 /// What is published: the Debian package, the wheel, the image, and the pipeline that makes them.

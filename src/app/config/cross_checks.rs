@@ -25,6 +25,12 @@ impl Config {
             for (key, why) in self.mirror_faults(name, mirror) {
                 faults.push((format!("mirrors.{name}{key}"), why));
             }
+            if let Some(why) = self.audience_fault(mirror) {
+                faults.push((format!("mirrors.{name}.audience"), why));
+            }
+        }
+        for why in self.view_faults() {
+            faults.push(("views".to_owned(), why));
         }
         for (key, why) in self.shared_store.faults() {
             faults.push((format!("shared_store.{key}"), why));
@@ -62,6 +68,63 @@ impl Config {
         faults.extend(self.listen_faults());
         faults.extend(self.exposures(self.listen.iter().chain(&self.tls.listen)));
         faults
+    }
+
+    fn view_faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut names = Vec::new();
+        for config in &self.views {
+            let view = match config.view() {
+                Ok(view) => view,
+                Err(why) => {
+                    faults.push(why);
+                    continue;
+                }
+            };
+            let name = view.scope.to_string();
+            if self.mirrors.contains_key(&name) || Forward::is_taken(&name) || names.contains(&name)
+            {
+                faults.push(format!(
+                    "\"{name}\" is taken: a view has a name that no mirror and no other view has, and is \
+                     none of follow, pass, deny and public-index"
+                ));
+            }
+            for source in &view.sources {
+                let mirror = source.to_string();
+                if source.is_mirror() && !self.mirrors.contains_key(&mirror) {
+                    faults.push(format!("the view {name}: there is no [mirrors.{mirror}]"));
+                }
+            }
+            names.push(name);
+        }
+        if !self.views.is_empty() && self.has_parent() {
+            let why = "parent is set, whose pages do not tell which source answered: set the views of the \
+                       parent, or gitlab.url here";
+            faults.push(why.to_owned());
+        }
+        faults
+    }
+
+    /// What is wrong with a mirror's audience.
+    fn audience_fault(&self, mirror: &MirrorConfig) -> Option<String> {
+        let audience = mirror.audience.as_str();
+        if audience.is_empty() {
+            return None;
+        }
+        if Scope::named(audience).is_none_or(|scope| scope.is_mirror()) {
+            return Some(format!(
+                "\"{audience}\" is neither groups/ID nor projects/ID"
+            ));
+        }
+        if !self.gitlab.token_file.is_empty() {
+            let why = "gitlab.token_file is set, with which every caller would be let in: remove one of the two";
+            return Some(why.to_owned());
+        }
+        if self.has_parent() {
+            let why = "parent is set: name the audience in the parent's own configuration";
+            return Some(why.to_owned());
+        }
+        None
     }
 
     fn auth_faults(&self) -> Vec<Fault> {
@@ -185,6 +248,13 @@ impl Config {
         for (key, why) in gitlab.transport().faults() {
             fault(key, why);
         }
+        if gitlab.forward_not_found && !matches!(gitlab.forward, Forward::Mirror(_)) {
+            fault(
+                "forward_not_found",
+                "a GitLab that does not forward tells no index to follow: name a mirror in gitlab.forward"
+                    .to_owned(),
+            );
+        }
         if let Forward::Mirror(name) = &gitlab.forward
             && !self.mirrors.contains_key(name)
         {
@@ -297,6 +367,9 @@ impl Config {
         };
         credential("gitlab.token_file".to_owned(), &self.gitlab.token_file);
         for (name, mirror) in &self.mirrors {
+            if !mirror.audience.is_empty() {
+                continue;
+            }
             let section = format!("mirrors.{name}");
             credential(format!("{section}.token_file"), &mirror.token_file);
             let key = format!("{section}.client_certificate");

@@ -43,7 +43,7 @@ use toml_file::TomlFile;
 use crate::access::AuthConfig;
 use crate::airgap::ImportConfig;
 use crate::file::{FilesConfig, MetadataConfig};
-use crate::index::IndexConfig;
+use crate::index::{IndexConfig, ViewConfig};
 use crate::log::LogConfig;
 use crate::registry::Base;
 use crate::registry::policy::{ExceptionConfig, PolicyException};
@@ -82,6 +82,8 @@ pub struct Config {
     pub private_packages: Vec<String>,
     /// Versions that may be had although a policy would refuse them, each for a while.
     pub exceptions: Vec<ExceptionConfig>,
+    /// Several sources under one URL each.
+    pub views: Vec<ViewConfig>,
     pub gitlab: GitLabConfig,
     /// By name.
     pub mirrors: BTreeMap<String, MirrorConfig>,
@@ -112,6 +114,7 @@ impl Default for Config {
             parent: Parents::default(),
             private_packages: Vec::new(),
             exceptions: Vec::new(),
+            views: Vec::new(),
             gitlab: GitLabConfig::default(),
             mirrors: BTreeMap::new(),
             index: IndexConfig::default(),

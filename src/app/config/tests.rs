@@ -380,3 +380,64 @@ fn later_layers_win_and_say_so() {
         );
     }
 }
+
+#[test]
+fn a_view_names_mirrors_that_are_there_and_is_called_like_none() {
+    let mirror = "[mirrors.pypi]\nurl = 'https://index.example/simple/'\n";
+    let with = |top: &str, view: &str| fault(&format!("{top}\n{mirror}[[views]]\n{view}"));
+    let good = "name = 'all'\nsources = ['groups/7', 'gitlab:projects/42', 'pypi']";
+    assert_eq!(with("", good), "");
+    for (view, says) in [
+        ("name = 'pypi'\nsources = ['groups/7']", "is taken"),
+        ("name = 'follow'\nsources = ['groups/7']", "is taken"),
+        ("name = 'public-index'\nsources = ['groups/7']", "is taken"),
+        ("name = 'All'\nsources = ['groups/7']", "is no name"),
+        ("name = 'all'", "has no sources"),
+        (
+            "name = 'all'\nsources = ['other']",
+            "there is no [mirrors.other]",
+        ),
+        (
+            "name = 'all'\nsources = ['pypi', 'pypi']",
+            "names pypi twice",
+        ),
+        (
+            "name = 'all'\nsources = ['users/7']",
+            "is none of groups/ID",
+        ),
+    ] {
+        let found = with("", view);
+        assert!(
+            found.starts_with("views: ") && found.contains(says),
+            "{view}: {found}"
+        );
+    }
+    let twice = format!("{good}\n[[views]]\n{good}");
+    assert!(with("", &twice).contains("is taken"));
+    let parent = "parent = 'https://larder.site.example'";
+    assert!(with(parent, good).contains("parent is set"));
+}
+
+#[test]
+fn a_mirror_with_an_audience_need_not_stay_on_loopback() {
+    let with = |top: &str, gitlab: &str, audience: &str| {
+        fault(&format!(
+            "listen = '0.0.0.0:3141'\n{top}\n[gitlab]\n{gitlab}\n[mirrors.pypi]\n\
+             url = 'https://index.example/simple/'\ntoken_file = '/t'\naudience = '{audience}'\n"
+        ))
+    };
+    assert_eq!(with("", "", "groups/acme/licensed"), "");
+    assert!(with("", "", "").contains("trust_network"));
+    for wrong in ["pypi", "users/1", "groups/"] {
+        assert!(with("", "", wrong).starts_with("mirrors.pypi.audience: "));
+    }
+    let token = with("trust_network = true", "token_file = '/t'", "groups/7");
+    assert!(token.contains("every caller would be let in"), "{token}");
+    let parent = with("parent = 'https://larder.site.example'", "", "groups/7");
+    assert!(
+        parent.contains("mirrors.pypi.audience: parent is set"),
+        "{parent}"
+    );
+    let alone = fault("[gitlab]\nforward_not_found = true\n");
+    assert!(alone.starts_with("gitlab.forward_not_found: "), "{alone}");
+}

@@ -67,6 +67,7 @@ pub async fn ask(question: &Question<'_>) -> Result<Daemon, String> {
             .map(|cache| in_words(cache.outcome)),
         cache_status: cache_status.map(str::to_owned),
         age_seconds: field(AGE.as_str()).and_then(|age| age.parse().ok()),
+        source: field("larder-source").map(str::to_owned),
         asked_as: if question.credential.is_anonymous() {
             "without a credential (--token-file gives one)"
         } else {

@@ -60,6 +60,8 @@ pub struct Daemon {
     /// The same in words.
     pub cache: Option<&'static str>,
     pub age_seconds: Option<u64>,
+    /// Of a view, which source answered.
+    pub source: Option<String>,
     /// Of an error, what its body says.
     pub detail: Option<String>,
 }
@@ -135,6 +137,9 @@ impl fmt::Display for Daemon {
         {
             lines(f, "because", [detail])?;
         }
+        if let Some(source) = &self.source {
+            lines(f, "source", [format!("{source} answered")])?;
+        }
         lines(f, "cache", self.cache)?;
         if let Some(age) = self.age_seconds {
             lines(f, "age", [format!("upstream was last asked {age} s ago")])?;
@@ -168,6 +173,7 @@ mod tests {
             cache_status: None,
             cache: None,
             age_seconds: None,
+            source: None,
             detail: None,
         });
         Explanation {

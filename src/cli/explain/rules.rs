@@ -277,7 +277,7 @@ fn age_rules(explanation: &mut Explanation, scope: &Scope, context: &CommandCont
     }
 }
 
-fn private(name: &ProjectName, then: &str) -> String {
+pub fn private(name: &ProjectName, then: &str) -> String {
     format!("private_packages holds {name}: {then}")
 }
 

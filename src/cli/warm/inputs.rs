@@ -15,6 +15,7 @@ use crate::airgap::lockfile::{self, GroupChoice, LockContents, NonIndexPackage, 
 use crate::airgap::wanted::{NamedFile, WantedFiles, WantedProject, WantedVersions};
 use crate::airgap::warm::target::TargetEnvironment;
 use crate::app::CommandContext;
+use crate::index::View;
 use crate::registry::{Route, Scope};
 use crate::simple::{ProjectName, project_candidates};
 use crate::values::secret::without_credentials;
@@ -140,10 +141,18 @@ impl Inputs {
                 continue;
             };
             match context.route(&url) {
-                Some(Route::Page(page)) if self.indexes.contains(&page.scope) => {}
-                Some(Route::Page(page)) => self.indexes.push(page.scope),
-                _ => self.not_served(&url, place, context),
+                Some(Route::Page(page)) => self.add_index(&page.scope),
+                _ => match view_at(&url, context) {
+                    Some(view) => view.sources.iter().for_each(|scope| self.add_index(scope)),
+                    None => self.not_served(&url, place, context),
+                },
             }
+        }
+    }
+
+    fn add_index(&mut self, scope: &Scope) {
+        if !self.indexes.contains(scope) {
+            self.indexes.push(scope.clone());
         }
     }
 
@@ -158,6 +167,12 @@ impl Inputs {
             self.unserved.push(unserved);
         }
     }
+}
+
+/// The view that a URL is of.
+fn view_at<'c>(url: &Url, context: &'c CommandContext) -> Option<&'c View> {
+    let route = context.address(url.as_str()).ok()?.route.ok()?;
+    context.sources.view(route.scope()?)
 }
 
 /// A file that is named by one of our own addresses, or one that we stand in front of.
@@ -218,10 +233,16 @@ pub fn text_of(word: &str) -> Result<Option<String>, String> {
     }
 }
 
-/// A scope by its name, if it is one that this larder serves.
-pub fn source(text: &str, context: &CommandContext) -> Result<Scope, String> {
-    match Scope::named(text) {
-        Some(scope) if !scope.is_mirror() || context.is_served(&scope) => Ok(scope),
+/// A scope by its name, if it is one that this larder serves; of a view its sources.
+pub fn sources(text: &str, context: &CommandContext) -> Result<Vec<Scope>, String> {
+    let scope = Scope::named(text);
+    if let Some(scope) = &scope
+        && let Some(view) = context.sources.view(scope)
+    {
+        return Ok(view.sources.clone());
+    }
+    match scope {
+        Some(scope) if !scope.is_mirror() || context.is_served(&scope) => Ok(vec![scope]),
         _ => Err(format!(
             "--from {text}: is neither projects/ID, groups/ID nor one of the mirrors ({})",
             mirrors(context)

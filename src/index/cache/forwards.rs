@@ -1,5 +1,6 @@
-//! GitLab's "not here, ask the public index", remembered for as long as a page is fresh and its
-//! decision about a caller counts, and no longer whatever fails.
+//! GitLab's "not here", remembered for as long as a page is fresh and its decision about a caller
+//! counts, and no longer whatever fails; with what follows of it: the mirror that answers in
+//! GitLab's place, or nothing where a view goes on to its next source.
 //!
 //! Per caller, because GitLab says so of what this caller may see; and gone with the next upload.
 //! Must not know what the mirror has.
@@ -12,18 +13,18 @@ use crate::index::cache::freshness::{
 };
 use crate::index::change_mark::Changes;
 use crate::index::request::PageRequest;
-use crate::registry::{PageRef, Scope};
+use crate::registry::PageRef;
 use crate::values::cache::{self, Cache};
 
 /// Forwards remembered at once.
 const FORWARDS_MAX: u64 = 16_384;
 
-pub struct Forwards {
-    known: Cache<(PageRef, Fingerprint), (Scope, Instant)>,
+pub struct Forwards<T> {
+    known: Cache<(PageRef, Fingerprint), (T, Instant)>,
     lifetimes: Lifetimes,
 }
 
-impl Forwards {
+impl<T: Clone + Send + Sync + 'static> Forwards<T> {
     pub fn new(ttl: Duration) -> Self {
         let never = Duration::ZERO;
         let lifetimes = Lifetimes {
@@ -37,7 +38,7 @@ impl Forwards {
         }
     }
 
-    /// The mirror that answers this request in GitLab's place, if GitLab said so lately and since
+    /// What follows of GitLab's "not here" to this request, if GitLab said so lately and since
     /// the last upload, with which the package may have come, and if its decisions about this
     /// caller count.
     pub fn recall(
@@ -46,12 +47,12 @@ impl Forwards {
         now: Instant,
         changes: Changes,
         access: &Access,
-    ) -> Option<Scope> {
+    ) -> Option<T> {
         if request.insists {
             return None;
         }
         let who = request.caller.fingerprint();
-        let (mirror, asked) = self.known.get(&(request.page.clone(), who))?;
+        let (follows, asked) = self.known.get(&(request.page.clone(), who))?;
         let overtaken = changes.uploaded.max(changes.forgotten);
         let age = PageAge {
             age: Some(now.saturating_duration_since(asked)),
@@ -60,7 +61,7 @@ impl Forwards {
         };
         let unasked = UpstreamVerdict::Unasked;
         match decide(UpstreamKind::GitLab, age, unasked, &self.lifetimes) {
-            Use::Show { .. } => Some(mirror),
+            Use::Show { .. } => Some(follows),
             _ => None,
         }
     }
@@ -70,8 +71,8 @@ impl Forwards {
     }
 
     /// `asked` is when the request was begun that GitLab answered so.
-    pub fn remember(&self, request: &PageRequest, mirror: Scope, asked: Instant) {
+    pub fn remember(&self, request: &PageRequest, follows: T, asked: Instant) {
         let key = (request.page.clone(), request.caller.fingerprint());
-        self.known.insert(key, (mirror, asked));
+        self.known.insert(key, (follows, asked));
     }
 }

@@ -6,6 +6,7 @@ pub mod forwards;
 pub mod freshness;
 pub mod large_pages;
 pub mod memory;
+pub mod open_scopes;
 pub mod page;
 pub mod refusals;
 pub mod representation;

@@ -228,6 +228,11 @@ impl Page {
         self.has_links_past
     }
 
+    /// Whether a page of GitLab's lists only what is elsewhere: it forwards by it.
+    pub fn is_forwarded(&self) -> bool {
+        self.has_links_past && self.listings.is_empty()
+    }
+
     /// Whether policies may judge a file otherwise than when the page was made, so that it must be
     /// made again.
     pub fn is_judged_otherwise(&self, policies: &Policies, now: SystemTime) -> bool {

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::StatusCode;
 use parking_lot::Mutex;
 use url::Url;
 
@@ -255,12 +254,9 @@ impl Fetcher {
 /// Whether GitLab says that there is no such package, to a caller that may see the project: such a
 /// one alone is sent on, and another is told that there is no such project.
 fn has_no_package(answer: &PageAnswer) -> bool {
-    let refusal = match answer {
-        PageAnswer::Forward { .. } => return true,
-        PageAnswer::Refused(refusal) => refusal,
-        PageAnswer::Page { .. } | PageAnswer::NotModified { .. } => return false,
-    };
-    let says = b"404 Package Not Found";
-    let mut parts = refusal.body.windows(says.len());
-    refusal.status == StatusCode::NOT_FOUND && parts.any(|part| part == says)
+    match answer {
+        PageAnswer::Forward { .. } => true,
+        PageAnswer::Refused(refusal) => refusal.says_no_package(),
+        PageAnswer::Page { .. } | PageAnswer::NotModified { .. } => false,
+    }
 }
