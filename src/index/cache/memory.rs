@@ -146,6 +146,16 @@ impl Memory {
         Some(Latest { body, asked, page })
     }
 
+    /// Whether any caller was given this page lately, in whichever format.
+    pub fn holds(&self, page: &PageRef) -> bool {
+        for format in [Format::Html, Format::Json] {
+            if self.latest.get(&(page.clone(), format)).is_some() {
+                return true;
+            }
+        }
+        false
+    }
+
     /// `asked` is when upstream last said that it stands.
     pub fn keep(
         &self,

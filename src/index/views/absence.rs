@@ -163,8 +163,12 @@ impl Pages {
         Ok(is_open)
     }
 
-    /// Whether any caller was ever given this page, as far as the store knows.
+    /// Whether any caller was ever given this page, as far as memory and the store know. Memory
+    /// knows it first: a page is stored behind the answer.
     async fn had_page(&self, page: &PageRef) -> Result<bool, PageError> {
+        if self.fetcher.memory.holds(page) {
+            return Ok(true);
+        }
         let route = Route::Page(page.clone());
         match self.fetcher.dependencies.page_store.formats(&route).await {
             Ok(formats) => Ok(!formats.is_empty()),

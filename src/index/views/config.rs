@@ -89,17 +89,16 @@ impl View {
         sources
     }
 
-    /// The first source of GitLab's that may answer for a name, or for the list of names.
-    pub fn gitlab_source(
-        &self,
+    /// The sources that may answer for a name, or all of them for the list of names.
+    pub fn sources_for<'v>(
+        &'v self,
         name: Option<&ProjectName>,
         private: &PrivateNames,
-    ) -> Option<&Scope> {
-        let sources = match name {
+    ) -> Vec<&'v Scope> {
+        match name {
             Some(name) => self.sources_of(name, private),
             None => self.sources.iter().collect(),
-        };
-        sources.into_iter().find(|source| !source.is_mirror())
+        }
     }
 
     pub fn is_private_only(&self) -> bool {

@@ -91,8 +91,8 @@ impl Pages {
         Ok(ViewReply::of(reply, &last.page.scope))
     }
 
-    /// Whose right an address asks for at the door: that of a view is GitLab's, if a source of
-    /// GitLab's is asked, and that of a mirror with an audience is the audience's.
+    /// Whose right an address asks for at the door: that of a mirror with an audience is the
+    /// audience's, and that of a view is that of its first source which is not for every caller.
     pub fn scope_of_right<'r>(&'r self, route: &'r Route) -> Option<&'r Scope> {
         let scope = route.read_scope()?;
         let sources = &self.fetcher.sources;
@@ -102,8 +102,14 @@ impl Pages {
         if let Some(view) = self.view(scope)
             && let Route::Page(page) | Route::ProjectPage(page) = route
         {
-            let source = view.gitlab_source(page.name.as_ref(), sources.private());
-            return Some(source.unwrap_or(scope));
+            for source in view.sources_for(page.name.as_ref(), sources.private()) {
+                if let Some(audience) = sources.audience(source) {
+                    return Some(audience);
+                }
+                if !source.is_mirror() {
+                    return Some(source);
+                }
+            }
         }
         Some(scope)
     }
@@ -145,6 +151,9 @@ impl Pages {
         let Authorization::Proven(permit) = self.fetcher.standing(request, now) else {
             return Err(UpstreamError::Offline.into());
         };
+        if page.scope.is_mirror() {
+            self.admit(&request.caller, &page.scope, now).await?;
+        }
         if let Some(found) = offline.page(page, request.format).await? {
             return Ok(SourceAnswer::Answers(PageReply::Page {
                 permit,

@@ -214,12 +214,18 @@ fn r34_offline_the_operators_files_decide_about_a_mirror_with_an_audience() {
             .builder(GROUP)
             .at_home_of(&larder)
             .argument("--offline")
+            .sections("[[views]]\nname = \"mirrors\"\nsources = [\"pypi\"]")
             .sections(&format!("[auth]\noffline = {rule:?}"))
             .start();
-        for accept in FORMATS {
-            let reply = get_as(&offline.client(), &page("left.pad"), accept);
-            assert_eq!(reply.status, status, "{rule}: {reply:?}");
+        // A view of mirrors alone is no way around it.
+        for address in [page("left.pad"), "/mirrors/simple/left-pad/".to_owned()] {
+            for accept in FORMATS {
+                let reply = get_as(&offline.client(), &address, accept);
+                assert_eq!(reply.status, status, "{rule} {address}: {reply:?}");
+            }
         }
+        let list = get_as(&offline.client(), "/mirrors/simple/", JSON);
+        assert_eq!(list.status, status, "{rule}: {list:?}");
         let reply = offline.client().get(&wheel);
         assert_eq!(reply.status, status, "{rule}: {reply:?}");
     }

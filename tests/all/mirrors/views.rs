@@ -352,6 +352,48 @@ fn r31_a_group_that_anyone_may_see_lacks_a_name_for_callers_that_gitlab_knows() 
     );
 }
 
+/// What a reply says, without its own request's id.
+fn said(reply: &Reply) -> String {
+    let id = reply.header("X-Request-Id").unwrap_or_default();
+    reply.text().replace(id, "")
+}
+
+/// That a group gave a name before is told to callers alone whom GitLab knows and lets read it.
+#[test]
+fn r24_a_caller_that_may_not_read_a_group_learns_no_name_of_it() {
+    let street = Street::new();
+    street.gitlab.change(|universe| {
+        universe.add_group(30, "open", Visibility::Public);
+        universe.add_project(71, "open/own", Visibility::Private);
+        universe.publish(71, wheel("gear", "7.0"));
+        universe.grant(token::READER, Place::Group(30), Role::Reporter);
+    });
+    for group in ["groups/7", "groups/30"] {
+        let view = format!("[[views]]\nname = \"all\"\nsources = [\"{group}\", \"pypi\"]");
+        let larder = street.builder(&view, NEVER_FRESH).start();
+        let client = || larder.client();
+        let member = client().private_token(token::READER);
+        let reply = get_as(&member, &page("gear"), JSON);
+        assert_eq!(source(&reply), Some(group), "{reply:?}");
+        for outsider in [
+            client(),
+            client().token("no-such-token"),
+            client().private_token("no-such-token"),
+            client().deploy_token("no-such-token"),
+            client().token(token::STRANGER),
+        ] {
+            for accept in FORMATS {
+                let given = get_as(&outsider, &page("gear"), accept);
+                let never = get_as(&outsider, &page("nowhere"), accept);
+                assert!(matches!(given.status, 401 | 403), "{group}: {given:?}");
+                assert_refused(&given, never.status, group);
+                assert_eq!(said(&given), said(&never), "{group}");
+            }
+        }
+    }
+    street.assert_innocent();
+}
+
 #[test]
 fn r31_a_private_name_is_gitlabs_alone_and_with_private_only_no_other_is() {
     let street = Street::new();
