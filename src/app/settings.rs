@@ -212,9 +212,7 @@ pub fn sources(
         let view = view.view();
         views.push(view.map_err(|why| StartError::Setting(format!("views: {why}")))?);
     }
-    Ok(sources
-        .under_parent(config.has_parent())
-        .with_views(views))
+    Ok(sources.under_parent(config.has_parent()).with_views(views))
 }
 
 /// What the status page shows of the configuration and of the sockets that were opened.
