@@ -105,6 +105,7 @@ mod harness {
 /// Pages: their links, their formats, their age.
 mod index {
     mod freshness;
+    mod known_dates;
     mod large_index;
     mod links;
     mod min_age;

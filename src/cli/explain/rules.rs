@@ -140,7 +140,7 @@ fn of_gitlab(explanation: &mut Explanation, route: &Route, context: &CommandCont
         ));
     }
     if let Some(scope) = route.scope() {
-        age_rules(explanation, scope, context);
+        age_rules(explanation, route, scope, context);
     }
     if let Route::Page(page) = route
         && let Some(name) = &page.name
@@ -227,7 +227,7 @@ pub fn mirror_rules(
         "a mirror needs no authorization: every client that can connect to larder may read it"
             .to_owned(),
     );
-    age_rules(explanation, scope, context);
+    age_rules(explanation, route, scope, context);
     let name = match route {
         Route::Page(page) => page.name.clone()?,
         Route::Mirrored(path) => {
@@ -245,8 +245,14 @@ pub fn mirror_rules(
     Some(name)
 }
 
-/// How old a file of this source must be, and which exceptions there are.
-fn age_rules(explanation: &mut Explanation, scope: &Scope, context: &CommandContext) {
+/// How old a file of this source must be, and which exceptions there are of its package: others may
+/// bear private names.
+fn age_rules(
+    explanation: &mut Explanation,
+    route: &Route,
+    scope: &Scope,
+    context: &CommandContext,
+) {
     let policies = context.sources.policies();
     let Some(rule) = policies.age(scope) else {
         return;
@@ -267,13 +273,31 @@ fn age_rules(explanation: &mut Explanation, scope: &Scope, context: &CommandCont
         "{section}.min_age = {min_age}: younger files, {undated}"
     ));
     let now = clock::wall();
+    let names = names_of(route);
     for exception in &policies.exceptions {
+        if !names.contains(exception.package()) {
+            continue;
+        }
         let state = if exception.is_over(now) {
             "is over and void"
         } else {
             "is let through"
         };
         explanation.rule(format!("exceptions: {exception} {state}"));
+    }
+}
+
+/// The packages that an address may be of.
+fn names_of(route: &Route) -> Vec<ProjectName> {
+    match route {
+        Route::Page(page) | Route::ProjectPage(page) => page.name.clone().into_iter().collect(),
+        Route::File(file) | Route::Metadata(file) => project_candidates(file.filename.as_str()),
+        Route::Mirrored(path) => {
+            let wheel = path.metadata_of();
+            let listed = wheel.as_ref().unwrap_or(path);
+            project_candidates(listed.filename().as_str())
+        }
+        _ => Vec::new(),
     }
 }
 

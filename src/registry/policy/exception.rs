@@ -91,6 +91,11 @@ impl PolicyException {
         })
     }
 
+    /// Whose versions it is about.
+    pub fn package(&self) -> &ProjectName {
+        &self.package
+    }
+
     /// From then on it is void.
     pub fn end(&self) -> SystemTime {
         self.end
