@@ -121,11 +121,28 @@ impl BundleService {
         for (_, listing) in carried.pages.values() {
             prefer_published(listing, &mut cached, &published);
         }
-        let exceptions = self.pages.exceptions();
+        let exceptions = self.exceptions_for(&carried);
         if !exceptions.is_empty() {
             out.tell(Exported::Exceptions(exceptions))?;
         }
         tell(&mut carried, &cached, out)
+    }
+
+    /// The exceptions that a bundle of these pages carries: those that hold, but for private names
+    /// that nothing else in it bears.
+    fn exceptions_for(&self, carried: &CarriedPages) -> Vec<ExceptionConfig> {
+        let listings = carried.pages.values().map(|(_, listing)| listing);
+        let projects: HashSet<_> = listings.map(|listing| &listing.project).collect();
+        let mut told = Vec::new();
+        for exception in self.pages.exceptions() {
+            let Ok(name) = ProjectName::parse(&exception.package) else {
+                continue;
+            };
+            if projects.contains(&name) || !self.pages.is_private(&name) {
+                told.push(exception);
+            }
+        }
+        told
     }
 
     /// Narrows what is cached to a set.

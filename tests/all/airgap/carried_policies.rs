@@ -120,6 +120,38 @@ fn r34_an_exception_that_the_near_side_withdrew_is_over_on_the_far_side() {
     assert_eq!(in_force(&importing), 0, "after a restart");
 }
 
+/// A bundle is made for another place: what it has nothing of is not named there.
+#[test]
+fn a_bundle_names_no_private_package_that_it_does_not_carry() {
+    let gitlab = gitlab(30);
+    let exception = |package: &str| {
+        format!(
+            "[[exceptions]]\npackage = \"{package}\"\nversion = \"==2.0\"\nuntil = \"2999-01-01\"\nreason = \"of {package}\"\n"
+        )
+    };
+    let packages = ["some-lib", "some-secret", "public-lib"];
+    let exceptions: String = packages.map(exception).concat();
+    let larder = far(&gitlab, "", &format!("{DATES}{exceptions}"))
+        .private_names(&["some-*"])
+        .start();
+    let client = larder.client().token(token::READER);
+    get_as(&client, &page(), JSON).expect(200);
+    client.get(&path::project_file(42, &wheel())).expect(200);
+    kept(&larder, &wheel());
+    let bundle = larder.home().join("bundle.tar");
+    run(&larder, &["export", &bundle.to_string_lossy()]);
+    let bytes = std::fs::read(bundle).expect("a bundle");
+    let text = String::from_utf8_lossy(&bytes);
+    for (package, is_named) in [
+        ("some-lib", true),
+        ("some-secret", false),
+        ("public-lib", true),
+    ] {
+        let reason = format!("of {package}");
+        assert_eq!(text.contains(&reason), is_named, "{package}");
+    }
+}
+
 /// The near side's GitLab says that the file is old, the far side's that it is of yesterday.
 #[test]
 fn r34_a_bundle_that_no_allowed_key_signed_makes_no_file_older() {
