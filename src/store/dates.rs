@@ -2,7 +2,9 @@
 //!
 //! A date is kept for as long as the page goes on listing its file: the date of a file does not
 //! change, but a file that was deleted and uploaded again is as old as its second upload. Of a file
-//! without a date is kept when a page first listed it, where the operator lets that count.
+//! without a date is kept when a page first listed it, where the operator lets that count. Of the
+//! pages of groups and mirrors nothing is ever forgotten: what a caller is shown of a group says
+//! nothing of the rest.
 //!
 //! One small file for each page that has any, replaced as a whole: a line with the page's path, and
 //! one for each of its files. A line that cannot be read is none. They count towards no budget, are
@@ -173,6 +175,23 @@ impl PageDates {
     /// Every file without a date that was seen.
     pub fn seen(&self) -> impl Iterator<Item = &SeenFile> {
         self.seen.values().flatten()
+    }
+
+    /// Whether anything is known of a file that is not among these.
+    pub fn has_others<'f>(&self, listed: impl Iterator<Item = &'f FileRef>) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let mut names = HashSet::new();
+        for file in listed {
+            names.insert((file.digest, file.filename.as_str()));
+        }
+        let dated = self.files.values().flatten();
+        let mut dated = dated.map(|file| (file.digest, file.filename.as_str()));
+        let mut seen = self
+            .seen()
+            .map(|file| (file.digest, file.filename.as_str()));
+        !dated.all(|file| names.contains(&file)) || !seen.all(|file| names.contains(&file))
     }
 
     /// Forgets the files that are not among these, and gives how many those were.

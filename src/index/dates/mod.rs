@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
 use parking_lot::Mutex;
-use tokio::sync::{Mutex as AsyncMutex, Semaphore, watch};
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Semaphore, watch};
 use tokio::time::timeout;
 
 use self::rate::RequestRate;
@@ -46,6 +46,9 @@ const LEFT_ALONE_MAX: u64 = 65_536;
 /// What is known of pages' files, in memory.
 const KNOWN_BYTES_MAX: u64 = 16 << 20;
 
+/// Of so many pages what is known is replaced at once.
+const CHANGES_AT_ONCE: usize = 16;
+
 /// What the service works with.
 pub struct DatesDependencies {
     pub upstream: Arc<Upstream>,
@@ -65,8 +68,9 @@ pub struct UploadDates {
     requests_max: u32,
     queue_max: usize,
     known: Cache<PageRef, Arc<PageDates>>,
-    /// Held while what is known of a page is replaced, here and on the disk.
-    changing: AsyncMutex<()>,
+    /// One is held while what is known of a page is replaced, here and on the disk: the same for the
+    /// same page.
+    changing: [AsyncMutex<()>; CHANGES_AT_ONCE],
     queue: Mutex<HashMap<PageRef, Asking>>,
     wait: Duration,
     left_alone: Cache<(PageRef, Asker), ()>,
@@ -124,7 +128,7 @@ impl UploadDates {
                 .max_capacity(KNOWN_BYTES_MAX)
                 .weigher(weigh)
                 .build(),
-            changing: AsyncMutex::default(),
+            changing: Default::default(),
             queue: Mutex::default(),
             wait: config.upload_dates_wait.0,
             left_alone: remembered(LEFT_ALONE_FOR),
@@ -424,11 +428,12 @@ impl UploadDates {
         if page.scope.kind() != ScopeKind::Project {
             return 0;
         }
-        let _one_at_a_time = self.changing.lock().await;
-        let known = self.of(page).await;
-        if known.is_empty() {
+        // Mostly there is nothing to forget, and nothing is waited for.
+        if !self.of(page).await.has_others(listed.iter()) {
             return 0;
         }
+        let _one_at_a_time = self.change(page).await;
+        let known = self.of(page).await;
         let mut dates = PageDates::clone(&known);
         if dates.keep_listed(listed.iter()) == 0 {
             return 0;
@@ -471,7 +476,7 @@ impl UploadDates {
         if news.is_empty() {
             return;
         }
-        let _one_at_a_time = self.changing.lock().await;
+        let _one_at_a_time = self.change(page).await;
         let mut dates = PageDates::clone(&*self.of(page).await);
         dates.learn(news.clone());
         let store = Arc::clone(&self.dependencies.store);
@@ -481,6 +486,14 @@ impl UploadDates {
             tracing::warn!(error = %why, page = %page.path(), "upload dates cannot be kept: they are asked for again after a restart");
         }
         self.known.insert(page.clone(), Arc::new(dates));
+    }
+
+    /// Returns when this page is changed by none else.
+    async fn change(&self, page: &PageRef) -> AsyncMutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        page.hash(&mut hasher);
+        let place = hasher.finish() as usize % CHANGES_AT_ONCE;
+        self.changing[place].lock().await
     }
 
     fn is_paused(&self, now: Instant) -> bool {
