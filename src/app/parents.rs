@@ -207,6 +207,14 @@ impl Parent {
                     tracing::warn!(%parent, %version, "the parent is a larder of another major version: give both the same");
                 }
             }
+            Err(error) if self.has_stand_ins && error.is_no_parent() => tracing::error!(
+                %parent, %error,
+                "this is no parent: nothing is asked of it, and the others stand in for it"
+            ),
+            Err(error) if self.has_stand_ins && error.is_final() => tracing::warn!(
+                %parent, %error,
+                "what the parent serves cannot be learned from it: it is asked as it told last, if it ever did"
+            ),
             Err(error) if self.has_stand_ins => tracing::warn!(
                 %parent, %error,
                 "the parent is away: the others stand in for it"

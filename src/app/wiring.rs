@@ -99,7 +99,8 @@ impl<'a> Parts<'a> {
         let mirrors = known_mirrors(config, &facts)?;
         let has_service = service.is_some();
         let upstream = upstreams(config, &bases(config)?, &shared.via, has_service, &mirrors)?
-            .awaiting_parent(awaits_parent(config, &facts));
+            .awaiting_parent(awaits_parent(config, &facts))
+            .judging_parents_by(Arc::clone(&shared.parents));
         let access = if config.offline {
             Access::offline(&config.auth, offline_keys(config)?)
         } else {

@@ -21,6 +21,7 @@ use super::gitlab_check::GitLabCheck;
 use super::index_trial::{IndexTrial, TrialError};
 use super::mirror::Mirror;
 use super::packages_api::{ListPage, PackagesClient, PackagesError};
+use super::parent::ParentState;
 use super::peer::Peer;
 use super::redirect::AllowedOrigins;
 use super::rendezvous;
@@ -49,6 +50,7 @@ pub struct Upstream {
     index_trial: Option<IndexTrial>,
     offline: bool,
     awaits_parent: bool,
+    parents: Arc<ParentState>,
     shared_store: Option<Arc<SharedStore>>,
     pub(super) check: GitLabCheck,
 }
@@ -89,6 +91,7 @@ impl Upstream {
             index_trial: None,
             offline: false,
             awaits_parent: false,
+            parents: Arc::default(),
             shared_store: None,
             check: GitLabCheck::default(),
         })
@@ -136,6 +139,12 @@ impl Upstream {
             }
         }
         self
+    }
+
+    /// Of several parents those are not asked that are none, as it stands in `parents`.
+    #[must_use]
+    pub fn judging_parents_by(self, parents: Arc<ParentState>) -> Self {
+        Self { parents, ..self }
     }
 
     /// Files may come from this store of the fleet's.
@@ -433,10 +442,18 @@ impl Upstream {
         if self.offline {
             return Err(UpstreamError::Offline);
         }
-        let all = match route.scope() {
+        let mut all = match route.scope() {
             Some(scope) => self.all(scope),
             None => self.gitlabs.iter().map(ChosenPeer::GitLab).collect(),
         };
+        if self.gitlabs.len() > 1 {
+            // A host that is no larder gets no token, and its 404 is not GitLab's word.
+            let is_named = !all.is_empty();
+            all.retain(|chosen| !self.parents.is_no_parent(chosen.url()));
+            if is_named && all.is_empty() {
+                return Err(UpstreamError::NoParent);
+            }
+        }
         let ordered = match all.len() {
             0 | 1 => all,
             _ => {

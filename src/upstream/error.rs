@@ -61,6 +61,8 @@ pub enum UpstreamError {
     TooLarge(Peer),
     #[error("{0} has not answered yet, so that its mirrors are not known here")]
     ParentUnknown(Peer),
+    #[error("no parent can be asked: each that serves this is no larder, or this larder itself")]
+    NoParent,
     #[error("larder is offline and asks no upstream")]
     Offline,
     #[error("{0}")]
@@ -79,11 +81,12 @@ impl UpstreamError {
                 | Self::BreakerOpen(..)
                 | Self::Offline
                 | Self::ParentUnknown(_)
+                | Self::NoParent
         )
     }
 
     /// Whether another parent is asked in the place of the one that this came of: one that is away,
-    /// or whose gateway says so.
+    /// or whose gateway says so, or that turns out to be this larder, or to ask it.
     pub(super) fn is_absence(&self) -> bool {
         match self {
             Self::Unreachable(..)
@@ -91,7 +94,8 @@ impl UpstreamError {
             | Self::Proxy(..)
             | Self::Silent(..)
             | Self::Broken(_)
-            | Self::BreakerOpen(..) => true,
+            | Self::BreakerOpen(..)
+            | Self::Loop => true,
             Self::Failed(_, status) => matches!(
                 *status,
                 StatusCode::BAD_GATEWAY
@@ -156,7 +160,7 @@ impl UpstreamError {
             Self::StoreForbidden(_) | Self::RedirectForbidden(_) | Self::Redirects(_) => "redirect",
             Self::WrongPart(_) | Self::Unusable(_) => "bad_answer",
             Self::TooLarge(_) => "too_large",
-            Self::ParentUnknown(_) => "parent_unknown",
+            Self::ParentUnknown(_) | Self::NoParent => "parent_unknown",
             Self::Offline => "offline",
         }
     }

@@ -68,6 +68,12 @@ impl ParentFault {
     pub fn is_final(&self) -> bool {
         !matches!(self, Self::Away(_))
     }
+
+    /// Whether no word of what answers there is GitLab's. A larder of another form of the status
+    /// answers for GitLab all the same.
+    pub fn is_no_parent(&self) -> bool {
+        matches!(self, Self::NoLarder(_) | Self::Loop)
+    }
 }
 
 /// How the parent stands.
@@ -110,6 +116,12 @@ impl ParentState {
     pub fn of(&self, url: &str) -> Option<ParentReading> {
         let readings = self.0.lock();
         readings.iter().find(|known| known.url == url).cloned()
+    }
+
+    /// Whether what answers at a URL was found to be no parent when it was last asked.
+    pub(super) fn is_no_parent(&self, url: &str) -> bool {
+        let fault = self.of(url).and_then(|known| known.fault);
+        fault.is_some_and(|fault| fault.is_no_parent())
     }
 
     /// In place of all.
@@ -318,6 +330,9 @@ mod tests {
             let fault = answer(status, body).err();
             let found = fault.as_ref().map(ParentFault::is_final);
             assert_eq!(found, Some(is_final), "{status} {body}: {fault:?}");
+            let is_other = matches!(fault, Some(ParentFault::OtherVersion(_)));
+            let is_no_parent = fault.map(|fault| fault.is_no_parent());
+            assert_eq!(is_no_parent, Some(is_final && !is_other), "{status} {body}");
         }
     }
 }

@@ -17,7 +17,7 @@
 //!
 //! The next parent is asked when one is away: no connection, no answer in time, a break before the
 //! answer, an open breaker, or a 502, 503 or 504 (as nginx's `proxy_next_upstream error timeout
-//! http_502 http_503 http_504`). Any other answer is the answer: a refusal is GitLab's word, and
+//! http_502 http_503 http_504`), or a 508: it is the asking larder, or asks it. Any other answer is the answer: a refusal is GitLab's word, and
 //! stays one whichever parent says it, but for a 404 of a file of the index that GitLab points to,
 //! which a parent says too that has not learned it yet. Must not know what is asked, or who is away.
 

@@ -4,7 +4,9 @@
 use crate::common::delivery::eventually;
 use crate::common::mirror::{self, FORMATS, get_as, listed};
 use crate::mirrors::parents::{ASKING, PLAIN, World, home_of, readiness, status, wheels, words};
-use crate::support::{Artifact, Distribution, GitLab, HeldPort, Larder, PublicIndex, path, token};
+use crate::support::{
+    Artifact, Distribution, FaultyRelay, GitLab, HeldPort, Kind, Larder, PublicIndex, path, token,
+};
 
 /// Agents, with mirrors that the parents serve.
 struct Mirrored {
@@ -174,6 +176,57 @@ fn what_is_said_of_several_parents_names_each() {
         values.contains(&urls[0]) && values.contains(&urls[1]),
         "{values}"
     );
+}
+
+/// A wheel of a project whose home is this one of the parents.
+fn wheel_at(urls: &[String], home: usize) -> Artifact {
+    let mut names = (0..).map(|number| format!("part-{number}"));
+    let name = names.find(|name| home_of(urls, name) == home);
+    Distribution::new(&name.expect("one of many"), "1.0").wheel()
+}
+
+#[test]
+fn what_is_no_parent_is_asked_nothing_and_its_404_is_not_gitlabs_word() {
+    let world = World::new(1);
+    let other = GitLab::start();
+    let urls = [world.urls()[0].clone(), other.url().to_owned()];
+    let wheel = wheel_at(&urls, 1);
+    world.gitlab.publish(42, &wheel);
+    let agent = Larder::under_all(&urls)
+        .gitlab_setting(PLAIN)
+        .sections(ASKING)
+        .start();
+    let reader = agent.client().token(token::READER);
+    reader.get(&path::project_page(42, &wheel.name)).expect(200);
+    let got = reader.get(&path::project_file(42, &wheel));
+    assert_eq!(got.expect(200), &wheel.bytes[..]);
+    let asked = other.log().count(Kind::Page) + other.log().count(Kind::File);
+    assert_eq!(asked, 0, "no token goes there");
+    agent.wait_for_log("this is no parent: nothing is asked of it");
+}
+
+#[test]
+fn a_larder_among_its_own_parents_asks_the_others() {
+    let world = World::new(1);
+    let port = HeldPort::new();
+    // By a name by which it cannot know itself.
+    let itself = FaultyRelay::start(port.address());
+    let urls = [
+        world.urls()[0].clone(),
+        format!("http://{}", itself.address()),
+    ];
+    let wheel = wheel_at(&urls, 1);
+    world.gitlab.publish(42, &wheel);
+    let agent = Larder::under_all(&urls)
+        .gitlab_setting(PLAIN)
+        .sections(ASKING)
+        .port(port.address().port())
+        .start();
+    let reader = agent.client().token(token::READER);
+    let page = path::project_page(42, &wheel.name);
+    reader.get(&page).expect(200);
+    agent.wait_for_log("this is no parent: nothing is asked of it");
+    reader.get(&page).expect(200);
 }
 
 #[test]
