@@ -106,6 +106,14 @@ impl UpstreamError {
         }
     }
 
+    /// Whether it took a time limit, here or behind the peer.
+    pub(super) fn is_timeout(&self) -> bool {
+        matches!(
+            self,
+            Self::Silent(..) | Self::Failed(_, StatusCode::GATEWAY_TIMEOUT)
+        )
+    }
+
     /// Whether it is an answer about what was asked for, though told as larder's own trouble: a 403
     /// to a credential of larder's may be meant for either, and what an index took back must not be
     /// shown on the chance.

@@ -1,8 +1,9 @@
 //! Several parents that stand in for each other, asked one after another until one answers.
 //!
 //! A lone peer is asked as ever. Of several each but the last is tried once, because the next one is
-//! a better try than the same again; the last is tried as often as a lone one. Must not know in
-//! which order (`rendezvous.rs`).
+//! a better try than the same again; the last is tried as often as a lone one. Two time limits end a
+//! question: where it is GitLab that says nothing, each parent would wait for it, and ask it once
+//! more. Must not know in which order (`rendezvous.rs`).
 
 use http::StatusCode;
 
@@ -40,6 +41,8 @@ impl<'a> ChosenPeer<'a> {
 pub(super) struct Turns<'a> {
     now: ChosenPeer<'a>,
     next: std::vec::IntoIter<ChosenPeer<'a>>,
+    /// One time limit is over already.
+    has_waited: bool,
 }
 
 impl<'a> Turns<'a> {
@@ -52,7 +55,11 @@ impl<'a> Turns<'a> {
         }
         let mut next = peers.into_iter();
         let now = next.next()?;
-        Some(Self { now, next })
+        Some(Self {
+            now,
+            next,
+            has_waited: false,
+        })
     }
 
     /// Whose turn it is.
@@ -63,7 +70,7 @@ impl<'a> Turns<'a> {
     /// The request as this turn makes it.
     pub(super) fn request<'r>(&self, request: &UpstreamRequest<'r>) -> UpstreamRequest<'r> {
         UpstreamRequest {
-            once: self.next.len() > 0,
+            once: self.has_waited || self.next.len() > 0,
             ..request.clone()
         }
     }
@@ -75,9 +82,11 @@ impl<'a> Turns<'a> {
     ) -> Option<Result<A, UpstreamError>> {
         if let Err(why) = &answered
             && why.is_absence()
+            && !(self.has_waited && why.is_timeout())
             && let Some(next) = self.next.next()
         {
             tracing::info!(error = %why, "{} is asked in its place", next.peer());
+            self.has_waited |= why.is_timeout();
             self.now = next;
             return None;
         }

@@ -135,6 +135,7 @@ mod mirrors {
     mod pages_and_files;
     mod parent;
     pub mod parents;
+    mod parents_away;
     mod parents_told;
     mod private_packages;
     mod resilience;
