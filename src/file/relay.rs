@@ -42,7 +42,7 @@ impl Files {
         let size = match self.part(&mut ask, request.wanted).await {
             Ok(FileAnswer::Part(part, answer)) => {
                 if let WantedPart::Range(_) = request.wanted {
-                    return self.relay_part(request, part, answer, now).await;
+                    return self.relay_part(request, ask, part, answer, now).await;
                 }
                 part.whole
             }
@@ -87,10 +87,11 @@ impl Files {
         known(permit, size, Outcome::Bypass)
     }
 
-    /// Upstream's 206 for the range that is wanted.
+    /// Upstream's 206 for the range that is wanted, as `ask` asked for it.
     async fn relay_part(
         self: &Arc<Self>,
         request: &FileRequest,
+        mut ask: UpstreamRequest<'_>,
         range: ContentRange,
         answer: UpstreamResponse,
         now: Instant,
@@ -101,22 +102,30 @@ impl Files {
             let standing = Authorization::Proven(permit);
             return self.read_along(request, standing, true, now).await;
         }
+        let is_small = match range.whole {
+            Some(size) => size <= self.config.background_fetch_max.0,
+            None => false,
+        };
         let peer = self.upstream.peer_of(&request.file.scope);
+        ask.broke_off.clone_from(&answer.parent);
         let body = match begun(answer.body, Some(range.bytes()), &peer).await {
             Ok(body) => body,
+            Err(why) if self.upstream.peers_of(&request.file.scope) < 2 => return Err(why.into()),
             // The download goes on at another parent.
-            Err(_) if self.upstream.peers_of(&request.file.scope) > 1 => {
+            Err(_) if is_small => {
                 let standing = Authorization::Proven(permit);
                 return self.read_along(request, standing, false, now).await;
             }
-            Err(why) => return Err(why.into()),
+            Err(why) => match self.part(&mut ask, request.wanted).await {
+                Ok(FileAnswer::Part(part, answer)) if part == range && !answer.is_coded() => {
+                    begun(answer.body, Some(range.bytes()), &peer).await?
+                }
+                Ok(_) | Err(_) => return Err(why.into()),
+            },
         };
         // A client that reads a range of a file now mostly wants the rest soon.
         let who = request.caller.fingerprint();
-        if let Some(size) = range.whole
-            && size <= self.config.background_fetch_max.0
-            && !self.wheel_ends.is_metadata(who, &request.file, range)
-        {
+        if is_small && !self.wheel_ends.is_metadata(who, &request.file, range) {
             drop(self.downloads.join_or_start(&request.file, &request.caller));
         }
         Ok(FileReply::Partial { range, body })
