@@ -4,7 +4,7 @@
 //! Must not know whether other requests wait for the answer.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use url::Url;
@@ -23,6 +23,10 @@ use crate::upstream::{
     PageAnswer, PassThrough, Peer, UpstreamError, UpstreamRequest, UpstreamResponse, Validators,
 };
 use crate::values::clock;
+
+/// So long after an upload at least GitLab's pages are asked for past the parents' own lifetimes,
+/// which are not known here.
+const INSISTS_FOR_MIN: Duration = Duration::from_secs(300);
 
 impl Fetcher {
     /// One question to upstream, with the validator of the page that this entry, or failing that
@@ -118,7 +122,9 @@ impl Fetcher {
     fn is_uploaded_since(&self, page: &PageRef, known: Option<&Latest>) -> bool {
         let asked = known.and_then(|known| known.asked);
         match self.changes().read().uploaded {
-            Some(at) if !page.scope.is_mirror() => asked.is_none_or(|asked| asked <= at),
+            Some(uploaded) if !page.scope.is_mirror() => {
+                may_be_overtaken(uploaded, asked, self.config.ttl.0, clock::now())
+            }
             _ => false,
         }
     }
@@ -258,5 +264,44 @@ fn has_no_package(answer: &PageAnswer) -> bool {
         PageAnswer::Forward { .. } => true,
         PageAnswer::Refused(refusal) => refusal.says_no_package(),
         PageAnswer::Page { .. } | PageAnswer::NotModified { .. } => false,
+    }
+}
+
+/// Whether a parent may still give a page from before an upload: a few lifetimes later its own are
+/// over.
+fn may_be_overtaken(
+    uploaded: Instant,
+    asked: Option<Instant>,
+    ttl: Duration,
+    now: Instant,
+) -> bool {
+    let lasts = ttl.saturating_mul(4).max(INSISTS_FOR_MIN);
+    now.saturating_duration_since(uploaded) <= lasts && asked.is_none_or(|asked| asked <= uploaded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_is_insisted_on_for_a_few_lifetimes() {
+        let uploaded = Instant::now();
+        let ttl = Duration::from_secs(100);
+        let after = |seconds| uploaded + Duration::from_secs(seconds);
+        assert!(may_be_overtaken(uploaded, None, ttl, after(400)));
+        assert!(may_be_overtaken(uploaded, Some(uploaded), ttl, after(400)));
+        assert!(
+            !may_be_overtaken(uploaded, None, ttl, after(401)),
+            "it lapses"
+        );
+        assert!(!may_be_overtaken(uploaded, Some(after(1)), ttl, after(2)));
+        assert!(may_be_overtaken(uploaded, None, Duration::ZERO, after(300)));
+        assert!(!may_be_overtaken(
+            uploaded,
+            None,
+            Duration::ZERO,
+            after(301)
+        ));
+        assert!(may_be_overtaken(uploaded, None, Duration::MAX, after(900)));
     }
 }
