@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use super::error::StartError;
@@ -35,6 +36,8 @@ struct Parent {
     client: ParentClient,
     shared: Arc<Shared>,
     has_stand_ins: bool,
+    /// What it was known to serve when the services in force were made.
+    made_of: Mutex<Option<ParentFacts>>,
 }
 
 impl Parents {
@@ -53,6 +56,7 @@ impl Parents {
             let client = ParentClient::new(&config.gitlab, &url, base, &transport, via);
             let client = client.map_err(|error| StartError::Setting(format!("gitlab: {error}")))?;
             parents.push(Arc::new(Parent {
+                made_of: Mutex::new(known_of(shared, &url)),
                 url,
                 client,
                 shared: Arc::clone(shared),
@@ -100,8 +104,16 @@ impl Parents {
         while asking.join_next().await.is_some() {}
     }
 
-    /// Asks each from time to time, and returns when what one serves has changed; without parents
-    /// never.
+    /// Services are about to be made of what is known now.
+    pub(super) fn note_made(&self) {
+        for parent in &self.0 {
+            *parent.made_of.lock() = known_of(&parent.shared, &parent.url);
+        }
+    }
+
+    /// Asks each from time to time, and returns when one serves what the services were not made of;
+    /// without parents never. What another tells at the same time may be noted after this has
+    /// returned, and is news then.
     pub(super) async fn wait_for_news(&self) {
         let mut waiting = JoinSet::new();
         for parent in &self.0 {
@@ -128,26 +140,29 @@ impl Parent {
             Err(fault) if fault.is_final() && !before.is_known => {
                 Some(format!("{}: {fault}", self.url))
             }
-            Ok(_) | Err(_) => None,
+            Ok(()) | Err(_) => None,
         }
     }
 
     /// Asks again from time to time, until what it serves has changed.
     async fn wait_for_news(&self) {
-        loop {
+        while !self.has_news() {
             let pause = match self.reading().fault {
                 None => ASK_EVERY,
                 Some(_) => ASK_AGAIN_AFTER,
             };
             tokio::time::sleep(pause).await;
-            if let Ok(true) = self.ask().await {
-                return;
-            }
+            // What comes of it is in the log.
+            let _ = self.ask().await;
         }
     }
 
-    /// Asks once, and notes what was told; says whether that is something new.
-    async fn ask(&self) -> Result<bool, ParentFault> {
+    fn has_news(&self) -> bool {
+        *self.made_of.lock() != known_of(&self.shared, &self.url)
+    }
+
+    /// Asks once, and notes what was told.
+    async fn ask(&self) -> Result<(), ParentFault> {
         let before = self.reading();
         let asked = self.client.ask().await;
         let reading = match &asked {
@@ -167,33 +182,32 @@ impl Parent {
         if reading != before || !before.is_known {
             self.log(&asked, reading.is_known);
         }
-        Ok(self.note(&asked?).await)
+        self.note(&asked?).await;
+        Ok(())
     }
 
     fn reading(&self) -> ParentReading {
-        let known = self.shared.store.learned.facts().parents;
-        let known = known.get(&self.url);
+        let known = known_of(&self.shared, &self.url);
         ParentReading {
             url: self.url.clone(),
             is_known: known.is_some(),
-            serves: known.map(served_names).unwrap_or_default(),
+            serves: known.as_ref().map(served_names).unwrap_or_default(),
             ..self.shared.parents.of(&self.url).unwrap_or_default()
         }
     }
 
-    /// Keeps with the store what the parent serves; says whether that is something new.
-    async fn note(&self, status: &LarderStatus) -> bool {
-        let learned = Arc::clone(&self.shared.store.learned);
+    /// Keeps with the store what the parent serves.
+    async fn note(&self, status: &LarderStatus) {
         let serves = facts(status);
-        if learned.facts().parents.get(&self.url) == Some(&serves) {
-            return false;
+        if known_of(&self.shared, &self.url).as_ref() == Some(&serves) {
+            return;
         }
+        let learned = Arc::clone(&self.shared.store.learned);
         let url = self.url.clone();
         let noting = correlation::spawn_blocking(move || learned.note_parent(&url, serves));
         if let Ok(Err(error)) = noting.await {
             tracing::warn!(%error, "what the parent serves cannot be noted: it is asked again after a restart");
         }
-        true
     }
 
     fn log(&self, asked: &Result<LarderStatus, ParentFault>, is_known: bool) {
@@ -231,9 +245,45 @@ impl Parent {
     }
 }
 
+/// What is noted of a parent, if it has ever answered.
+fn known_of(shared: &Shared, url: &str) -> Option<ParentFacts> {
+    shared.store.learned.facts().parents.get(url).cloned()
+}
+
 fn facts(status: &LarderStatus) -> ParentFacts {
     ParentFacts {
         mirrors: status.mirrors.clone(),
         has_public_index: status.has_public_index,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_noted_after_the_services_were_made_is_news() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config {
+            cache_dir: folder.path().display().to_string(),
+            ..Config::default()
+        };
+        let config = config.with_parent("http://127.0.0.1:9");
+        let shared = Shared::open(&config).unwrap();
+        let parents = Parents::of(&config, &shared).unwrap();
+        let serves = ParentFacts {
+            has_public_index: true,
+            ..ParentFacts::default()
+        };
+        // By a question that nothing waits for any more.
+        let url = &parents.0[0].url;
+        shared.store.learned.note_parent(url, serves).unwrap();
+        let at_once = Duration::from_secs(3);
+        assert!(timeout(at_once, parents.wait_for_news()).await.is_ok());
+        parents.note_made();
+        let no_time = Duration::from_millis(50);
+        assert!(timeout(no_time, parents.wait_for_news()).await.is_err());
     }
 }

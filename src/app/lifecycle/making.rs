@@ -79,6 +79,8 @@ async fn follow(
                 Some(wish)
             }
         };
+        // Before they are made: what is noted meanwhile makes them once more.
+        parents.note_made();
         let making = making.clone();
         let before = active.services();
         let made = correlation::spawn_blocking(move || making.services(Some(&before))).await;
