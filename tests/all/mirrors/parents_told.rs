@@ -186,7 +186,7 @@ fn wheel_at(urls: &[String], home: usize) -> Artifact {
 }
 
 #[test]
-fn what_is_no_parent_is_asked_nothing_and_its_404_is_not_gitlabs_word() {
+fn r37_what_is_no_parent_is_asked_nothing_and_its_404_is_not_gitlabs_word() {
     let world = World::new(1);
     let other = GitLab::start();
     let urls = [world.urls()[0].clone(), other.url().to_owned()];
