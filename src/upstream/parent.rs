@@ -120,8 +120,14 @@ impl ParentState {
 
     /// Whether what answers at a URL was found to be no parent when it was last asked.
     pub(super) fn is_no_parent(&self, url: &str) -> bool {
-        let fault = self.of(url).and_then(|known| known.fault);
-        fault.is_some_and(|fault| fault.is_no_parent())
+        for known in self.0.lock().iter() {
+            if let Some(fault) = &known.fault
+                && known.url == url
+            {
+                return fault.is_no_parent();
+            }
+        }
+        false
     }
 
     /// In place of all.
