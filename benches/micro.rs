@@ -21,7 +21,7 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use divan::{AllocProfiler, Bencher};
 use http::{Method, StatusCode, Uri};
@@ -33,7 +33,10 @@ use larder::index::measured::{
 };
 use larder::log::LogConfig;
 use larder::registry::policy::{AgeRule, Policies};
-use larder::registry::{Base, Bases, FileRef, PageRef, PrivateNames, Route, Scope, ScopeKind};
+use larder::registry::{
+    AdvisoryFeed, AdvisoryRule, AdvisorySet, AdvisorySetBuilder, Base, Bases, FileRef, PageRef,
+    PrivateNames, Route, Scope, ScopeKind, Severity, StaleRule, VulnerableRule,
+};
 use larder::server::measured::{AccessLogEntry, ClientAddress, LoggedRequest};
 use larder::simple::{FileFacts, Format, WheelFilename};
 use larder::store::{DatedFile, PageDates, Store};
@@ -51,7 +54,7 @@ use tempfile::TempDir;
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
 
 /// In the order of a request's way.
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 14] = [
     Step::new("route of a page", 20_000, page_route),
     Step::new("route of a file", 20_000, file_route),
     Step::new("range of a file", 20_000, range),
@@ -62,7 +65,10 @@ const STEPS: [Step; 11] = [
     Step::new("11 links rewritten", 100, eleven_links),
     Step::new("5,000 links rewritten", 2, many_links),
     Step::new("5,000 links rewritten, by age", 2, judged_links),
+    Step::new("5,000 links rewritten, advisories", 2, known_links),
+    Step::new("the same, 100 about the project", 2, guilty_links),
     Step::new("METADATA of a wheel", 100, metadata),
+    Step::new("100,000 advisories read", 1, advisories),
 ];
 
 /// `--run STEP TIMES`: what valgrind is to count.
@@ -74,6 +80,8 @@ const GITLAB: &str = "https://gitlab.example";
 const PAGE: &str = "/api/v4/projects/42/packages/pypi/simple/demo-pkg/";
 const WHEEL: &str = "requests-2.34.2-py3-none-any.whl";
 const FILE_BYTES: u64 = 1_000_000;
+
+const ADVISORIES: usize = 100_000;
 
 /// The callers that have a right beside the one that is looked up.
 const CALLERS: usize = 1_000;
@@ -344,6 +352,67 @@ fn judged_links() -> Work {
     Box::new(move || {
         black_box(rewritten(black_box(&job), black_box(&body)));
     })
+}
+
+/// No record is about the page's project, as of nearly every one.
+fn known_links() -> Work {
+    known(0)
+}
+
+fn guilty_links() -> Work {
+    known(100)
+}
+
+fn known(about_the_project: usize) -> Work {
+    let feed = AdvisoryFeed::new(Duration::ZERO, StaleRule::Refuse);
+    feed.replace(Arc::new(read_advisories(about_the_project)), UNIX_EPOCH);
+    let policies = Policies {
+        advisories: AdvisoryRule {
+            feed: Some(Arc::new(feed)),
+            vulnerable: VulnerableRule::Refuse,
+            min_severity: Severity::High,
+        },
+        ..Policies::default()
+    };
+    let body = listing(5_000);
+    let job = job(policies);
+    Box::new(move || {
+        black_box(rewritten(&job, black_box(&body)));
+    })
+}
+
+fn advisories() -> Work {
+    Box::new(|| {
+        black_box(read_advisories(0));
+    })
+}
+
+/// Four of five about malware, as in what is published; the others about vulnerabilities, of which
+/// some are about the page's project in versions that it does not have.
+fn read_advisories(about_the_project: usize) -> AdvisorySet {
+    let details = "A sentence about what this release does and how it was found. ".repeat(12);
+    let versions: Vec<String> = (0..40).map(|minor| format!("\"1.{minor}\"")).collect();
+    let versions = versions.join(",");
+    let mut builder = AdvisorySetBuilder::default();
+    for number in 0..ADVISORIES {
+        let place = u32::try_from(number).expect("a small number");
+        let record = if number % 5 > 0 {
+            format!(
+                r#"{{"id":"MAL-2026-{number}","modified":"2026-11-01T10:00:00Z","details":"{details}","affected":[{{"package":{{"ecosystem":"PyPI","name":"malicious-{number}"}},"ranges":[{{"type":"ECOSYSTEM","events":[{{"introduced":"0"}}]}}],"versions":["1.0.0","1.0.1"]}}]}}"#
+            )
+        } else {
+            let name = if number / 5 < about_the_project {
+                "demo-pkg".to_owned()
+            } else {
+                format!("vulnerable-{}", number % 3_000)
+            };
+            format!(
+                r#"{{"id":"PYSEC-2026-{number}","modified":"2026-11-01T10:00:00Z","details":"{details}","database_specific":{{"severity":"HIGH"}},"affected":[{{"package":{{"ecosystem":"PyPI","name":"{name}"}},"ranges":[{{"type":"ECOSYSTEM","events":[{{"introduced":"0"}},{{"fixed":"0.0.1"}}]}}],"versions":[{versions}]}}]}}"#
+            )
+        };
+        builder.add(record.as_bytes(), place).expect("a record");
+    }
+    builder.finish()
 }
 
 fn links(count: usize) -> Work {

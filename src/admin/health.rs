@@ -1,8 +1,9 @@
 //! Whether larder can do all that it is there for, and if not, why, in words.
 //!
-//! Pure: a judgement of [`Readings`]. *Degraded* still serves what it can; only a daemon that is
-//! stopping is not ready. The words of the reasons are a closed set, which readiness, the metric
-//! and the status page share. Must not know HTTP.
+//! Pure: a judgement of [`Readings`]. *Degraded* still serves what it can; not ready is only a daemon
+//! that is stopping, or whose advisories are too old to go by where that is to close it. The words of
+//! the reasons are a closed set, which readiness, the metric and the status page share. Must not know
+//! HTTP.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use serde_json::Value;
 use super::readings::{CertificateReading, Readings, STALE_ANSWERS_KEPT};
 use crate::file::SharedStoreReading;
 use crate::index::GivenPages;
-use crate::store::DiskFault;
+use crate::registry::FeedState;
+use crate::store::{AdvisoryReading, DiskFault};
 use crate::upstream::{BreakerState, ParentReading, PeerReading, SHARED_STORE};
 use crate::values::awaited_parts::AwaitedParts;
 use crate::values::validity::Judgement;
@@ -44,7 +46,7 @@ pub struct Reason {
 }
 
 /// The words of all reasons, as labels have them.
-pub const REASONS: [&str; 16] = [
+pub const REASONS: [&str; 18] = [
     "gitlab_unusable",
     "upstream_circuit_open",
     "credential_refused",
@@ -58,6 +60,8 @@ pub const REASONS: [&str; 16] = [
     "stale_pages",
     "links_past_larder",
     "checksum_mismatches",
+    "advisories_stale",
+    "advisories_unreadable",
     "config_refused",
     "certificate_ends",
     "certificate_invalid",
@@ -220,6 +224,38 @@ impl Reason {
         }
     }
 
+    /// Records that are too old, or cannot be read.
+    fn advisories(reading: &AdvisoryReading) -> Option<Self> {
+        let closed = if reading.is_closed {
+            "no page and no file is given until they are renewed"
+        } else {
+            "what they say still counts, and nothing newer"
+        };
+        match reading.state {
+            FeedState::Stale(age) => {
+                let age = in_seconds(age);
+                let max_age = in_seconds(reading.max_age);
+                let detail = format!(
+                    "the advisories are {age} old, and policy.advisories_max_age is {max_age}: {closed}"
+                );
+                Some(Self::new("advisories_stale", detail))
+            }
+            FeedState::Missing => {
+                let detail = if reading.is_closed {
+                    "the advisories (policy.advisories) cannot be read: no page and no file is given until they can; the log says why"
+                } else {
+                    "the advisories (policy.advisories) cannot be read: nothing is refused by them; the log says why"
+                };
+                Some(Self::new("advisories_unreadable", detail.to_owned()))
+            }
+            FeedState::Current if reading.is_refused => {
+                let detail = "the advisories changed and cannot be read, those of before are in force; the log says why";
+                Some(Self::new("advisories_unreadable", detail.to_owned()))
+            }
+            FeedState::Current => None,
+        }
+    }
+
     fn refused_config(since: Duration) -> Self {
         let detail = format!(
             "the configuration was refused {} ago, the one before it is in force",
@@ -262,6 +298,9 @@ pub struct Health {
     /// The daemon is stopping: a balancer should choose another one.
     #[serde(skip)]
     pub stopping: bool,
+    /// The advisories are too old, or cannot be read, and nothing is given for that.
+    #[serde(skip)]
+    pub closed: bool,
     pub offline: bool,
     pub reasons: Vec<Reason>,
     /// Split bundles that were imported in part. Nothing is wrong: their other parts are on the
@@ -300,6 +339,10 @@ impl Health {
                 _ => "degraded",
             },
             stopping: readings.stopping,
+            closed: readings
+                .advisories
+                .as_ref()
+                .is_some_and(|reading| reading.is_closed),
             offline: readings.offline,
             reasons,
             awaited_parts: readings.awaited_parts.clone(),
@@ -309,7 +352,7 @@ impl Health {
 
     /// Whether requests should be sent here at all.
     pub fn is_ready(&self) -> bool {
-        !self.stopping
+        !self.stopping && !self.closed
     }
 
     /// The same as a JSON object.
@@ -355,6 +398,9 @@ fn reasons(readings: &Readings) -> Vec<Reason> {
             "upstream sent bytes with a wrong checksum: {addresses} addresses are blocked for a while"
         );
         reasons.push(Reason::new("checksum_mismatches", detail));
+    }
+    if let Some(advisories) = &readings.advisories {
+        reasons.extend(Reason::advisories(advisories));
     }
     reasons.extend(readings.config_refused.map(Reason::refused_config));
     if let Some(certificate) = &readings.certificate {

@@ -10,7 +10,7 @@ use super::readings::{CertificateReading, Readings};
 use crate::access::Access;
 use crate::file::Files;
 use crate::index::Pages;
-use crate::store::Store;
+use crate::store::{AdvisoryRecords, Store};
 use crate::upstream::{ParentState, Upstream};
 use crate::values::shutdown::Shutdown;
 use crate::values::validity::Validity;
@@ -29,6 +29,8 @@ pub struct Observed {
     pub parents: Arc<ParentState>,
     /// What the server counts.
     pub metrics: Arc<Metrics>,
+    /// What is known to be bad, if records are configured.
+    pub advisories: Option<Arc<AdvisoryRecords>>,
     pub certificate: CertificateDates,
     /// Tells whether the daemon is stopping.
     pub shutdown: Shutdown,
@@ -56,6 +58,10 @@ impl Observed {
                 not_after: validity.until(),
                 judgement: validity.judge(wall),
             }),
+            advisories: self
+                .advisories
+                .as_ref()
+                .map(|records| records.reading(wall)),
             config_refused: self.metrics.config_refused_for(now),
             stale_answers: self.metrics.stale_answers(now),
             past: self.pages.past(now),

@@ -10,7 +10,7 @@ use crate::access::GrantReading;
 use crate::file::FilesReading;
 use crate::index::{DatesReading, GivenPages, PublicIndex};
 use crate::registry::policy::PolicyReading;
-use crate::store::StoreReading;
+use crate::store::{AdvisoryReading, StoreReading};
 use crate::upstream::{ParentReading, PeerReading};
 use crate::values::awaited_parts::AwaitedParts;
 use crate::values::validity::Judgement;
@@ -44,6 +44,8 @@ pub struct Readings {
     pub connections: ConnectionReading,
     /// Of the certificate that TLS clients are shown now, if there is one.
     pub certificate: Option<CertificateReading>,
+    /// None if no records are configured.
+    pub advisories: Option<AdvisoryReading>,
     /// For how long the newest configuration has been refused and an older one is active.
     pub config_refused: Option<Duration>,
     /// Since each of the last pages that were served stale, the newest last.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::address::{self, Address, NoAddress};
+use super::advisories::{read_records, rule};
 use super::error::StartError;
 use super::mirrors::{known_mirrors, learned_facts};
 use super::settings::{bases, private_names, sources};
@@ -15,7 +16,8 @@ use crate::access::AuthConfig;
 use crate::app::config::Config;
 use crate::file::MetadataConfig;
 use crate::index::{IndexConfig, PageSources};
-use crate::registry::{Bases, MirrorBase, PrivateNames, Route, Scope};
+use crate::registry::{AdvisoryRule, Bases, MirrorBase, PrivateNames, Route, Scope};
+use crate::store::AdvisoryError;
 use crate::upstream::{
     GitLabConfig, MirrorConfig, ProxyEnvironment, SharedStoreConfig, parents_in_order,
     proxy_towards,
@@ -138,9 +140,29 @@ impl CommandContext {
 /// # Errors
 /// What is wrong with the configuration.
 pub fn command_context(config: &Config) -> Result<CommandContext, StartError> {
+    context_with(config, AdvisoryRule::default())
+}
+
+/// The same, with the records of advisories read, for a command that judges files; and why they
+/// cannot be, if so.
+///
+/// # Errors
+/// What is wrong with the configuration.
+pub fn judging_context(
+    config: &Config,
+) -> Result<(CommandContext, Option<AdvisoryError>), StartError> {
+    let (records, fault) = match read_records(config) {
+        Ok(records) => (records, None),
+        Err(why) => (None, Some(why)),
+    };
+    let rule = rule(config, records.as_deref());
+    Ok((context_with(config, rule)?, fault))
+}
+
+fn context_with(config: &Config, advisories: AdvisoryRule) -> Result<CommandContext, StartError> {
     let facts = learned_facts(config);
     let known = known_mirrors(config, &facts)?;
-    let sources = sources(config, &known, &facts)?;
+    let sources = sources(config, &known, &facts, advisories)?;
     let mut mirrors = Vec::new();
     for mirror in known {
         if mirror.base.index().is_some() {

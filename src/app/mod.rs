@@ -3,6 +3,7 @@
 //! Owns the order of construction and of stopping. Must not contain behaviour of its own.
 
 pub mod address;
+mod advisories;
 mod command_context;
 pub mod config;
 mod doctor_input;
@@ -19,7 +20,8 @@ mod token_file;
 mod upstreams;
 mod wiring;
 
-pub use command_context::{CommandContext, command_context};
+pub use advisories::read_records as advisory_records;
+pub use command_context::{CommandContext, command_context, judging_context};
 pub use doctor_input::{DoctorInput, doctor_input};
 pub use error::StartError;
 pub use file_check::check_files;

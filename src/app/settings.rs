@@ -16,7 +16,7 @@ use crate::admin::{Lifetimes, StatusSettings};
 use crate::app::config::Config;
 use crate::index::{MirrorPages, PageSources};
 use crate::registry::policy::{AgeRule, Policies, PolicyException};
-use crate::registry::{Base, Bases, PrivateNames, Scope, Swap};
+use crate::registry::{AdvisoryRule, Base, Bases, PrivateNames, Scope, Swap};
 use crate::server::{Certificates, ListenAddress};
 use crate::store::LearnedFacts;
 use crate::upstream::{PUBLIC_INDEX, UnhashedFiles};
@@ -151,7 +151,12 @@ fn with_file<T, E: Display>(
 }
 
 /// What files are judged by. What GitLab points to has no section of its own, and goes by GitLab's.
-fn policies(config: &Config, known: &[KnownMirror], facts: &LearnedFacts) -> Policies {
+fn policies(
+    config: &Config,
+    known: &[KnownMirror],
+    facts: &LearnedFacts,
+    advisories: AdvisoryRule,
+) -> Policies {
     let gitlab = AgeRule {
         min_age: config.gitlab.min_age.0,
         undated: config.gitlab.undated,
@@ -183,6 +188,7 @@ fn policies(config: &Config, known: &[KnownMirror], facts: &LearnedFacts) -> Pol
     Policies {
         gitlab,
         mirrors,
+        advisories,
         exceptions,
     }
 }
@@ -192,6 +198,7 @@ pub fn sources(
     config: &Config,
     known: &[KnownMirror],
     facts: &LearnedFacts,
+    advisories: AdvisoryRule,
 ) -> Result<PageSources, StartError> {
     let mut mirrors = Vec::new();
     for mirror in known {
@@ -204,7 +211,7 @@ pub fn sources(
     }
     let private = private_names(config)?;
     let prefix = config.path_prefix();
-    let policies = policies(config, known, facts);
+    let policies = policies(config, known, facts, advisories);
     let bases = bases(config)?;
     let sources = PageSources::new(bases, mirrors, private, policies, &prefix);
     let mut views = Vec::new();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use http::HeaderValue;
 use parking_lot::Mutex;
 
+use super::advisories::ActiveAdvisories;
 use super::error::StartError;
 use super::remaking::Remaking;
 use crate::access::GrantCounts;
@@ -50,6 +51,7 @@ pub struct Shared {
     pub taking: Arc<Mutex<()>>,
     /// Uploads of all configurations.
     pub changes: Arc<ChangeMark>,
+    pub advisories: ActiveAdvisories,
 }
 
 impl Shared {
@@ -83,6 +85,7 @@ impl Shared {
             shared_store_counts: Arc::default(),
             taking: Arc::default(),
             changes: Arc::default(),
+            advisories: ActiveAdvisories::default(),
         }))
     }
 

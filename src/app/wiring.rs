@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::advisories::rule;
 use super::error::StartError;
 use super::mirrors::{KnownMirror, awaits_parent, known_mirrors};
 use super::settings::{
@@ -19,7 +20,8 @@ use crate::airgap::BundleService;
 use crate::app::config::Config;
 use crate::file::{FileDependencies, Files};
 use crate::index::{DatesDependencies, PageDependencies, Pages, UploadDates};
-use crate::server::{Admission, Certificates, ListenAddress, LockRewriter, Services};
+use crate::server::{Admission, Certificates, ListenAddress, LockRewriter, OsvService, Services};
+use crate::store::AdvisoryRecords;
 use crate::upload::Uploads;
 use crate::upstream::Upstream;
 
@@ -45,6 +47,7 @@ struct Parts<'a> {
     mirrors: Vec<KnownMirror>,
     upstream: Arc<Upstream>,
     access: Arc<Access>,
+    advisories: Option<Arc<AdvisoryRecords>>,
 }
 
 /// Builds the services on what outlives a configuration; `before` are those that they follow.
@@ -86,6 +89,7 @@ pub fn services(
         files,
         uploads,
         lock_rewriter: LockRewriter::new(swap(config, &parts.mirrors)?, &config.limits),
+        osv: OsvService::new(parts.advisories, &config.limits),
         limits: config.limits,
     })
 }
@@ -112,6 +116,7 @@ impl<'a> Parts<'a> {
             mirrors,
             upstream: Arc::new(upstream.counting(&shared.peer_counts)),
             access: Arc::new(access.counting(Arc::clone(&shared.grant_counts))),
+            advisories: shared.advisories.of(config),
         })
     }
 
@@ -136,7 +141,12 @@ impl<'a> Parts<'a> {
         };
         Ok(Pages::new(
             config.index.clone(),
-            sources(config, &self.mirrors, &store.learned.facts())?,
+            sources(
+                config,
+                &self.mirrors,
+                &store.learned.facts(),
+                rule(config, self.advisories.as_deref()),
+            )?,
             dependencies,
         ))
     }
@@ -196,6 +206,7 @@ impl<'a> Parts<'a> {
             upstream: Arc::clone(&self.upstream),
             metrics: Arc::clone(&shared.metrics),
             parents: Arc::clone(&shared.parents),
+            advisories: self.advisories.clone(),
             certificate: Box::new(move || certificates.as_ref()?.validity()),
             shutdown: shared.shutdown.clone(),
         };

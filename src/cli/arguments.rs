@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use super::audit::AuditArguments;
 use super::auth::AuthCommand;
 use super::check_config::CheckConfigArguments;
 use super::completions::CompletionsArguments;
@@ -91,6 +92,8 @@ pub enum Command {
     Stats(StatsArguments),
     /// List the files that are known, by project.
     Ls(LsArguments),
+    /// Name what of the cache, a set or lock files is known to be malware or vulnerable.
+    Audit(AuditArguments),
     /// Hash every stored file again; quarantine what is damaged.
     Verify(VerifyArguments),
     /// Remove what nothing refers to, and what is over the budget.

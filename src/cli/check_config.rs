@@ -15,7 +15,7 @@ use crate::values::clock;
 use crate::values::validity::Judgement;
 
 /// What a line about a file begins with.
-const FILE_SECTIONS: [&str; 5] = ["gitlab.", "mirrors.", "auth.", "tls.", "import."];
+const FILE_SECTIONS: [&str; 6] = ["gitlab.", "mirrors.", "auth.", "tls.", "import.", "policy."];
 
 #[derive(Debug, Args)]
 pub struct CheckConfigArguments {
@@ -44,6 +44,7 @@ pub fn run(arguments: &CheckConfigArguments, invocation: &Invocation) -> Command
         remark(&format!("warning: {expired}"));
     }
     judge_certificate(&config)?;
+    judge_advisories(&config)?;
     let source = invocation.source();
     print(&format!("the configuration is good: {source}\n"))?;
     if arguments.online {
@@ -93,6 +94,23 @@ pub fn remark_on_the_environment() {
     for text in Config::environment_remarks() {
         remark(&text);
     }
+}
+
+/// Says what the records of advisories hold; none that can be read are a fault.
+fn judge_advisories(config: &Config) -> Result<(), CommandError> {
+    let read = app::advisory_records(config);
+    let read = read.map_err(|why| CommandError::config(format!("policy.advisories: {why}")))?;
+    let Some(loaded) = read.and_then(|records| records.loaded()) else {
+        return Ok(());
+    };
+    for why in &loaded.unreadable {
+        remark(&format!("warning: policy.advisories: {why}"));
+    }
+    let counts = loaded.set.counts;
+    Ok(print(&format!(
+        "policy.advisories: {} records of malware, {} of vulnerabilities, {} that cannot be read\n",
+        counts.malware, counts.vulnerabilities, counts.unreadable
+    ))?)
 }
 
 /// Says until when larder's own certificate is good, and that it ends soon; one that clients refuse

@@ -23,7 +23,7 @@ use super::invocation::{Invocation, credential};
 use super::output::print_event;
 use crate::access::Credential;
 use crate::app::address::{Address, Given};
-use crate::app::{CommandContext, command_context};
+use crate::app::{CommandContext, judging_context};
 use crate::registry::Route;
 use crate::simple::Format;
 use crate::store::Peek;
@@ -67,10 +67,15 @@ pub enum PageFormat {
 /// A sentence, when what was given is no address.
 pub fn run(arguments: &ExplainArguments, invocation: &Invocation) -> CommandResult {
     let found = config_in_force(invocation)?;
-    let context = command_context(&found.config)?;
+    let (context, unread) = judging_context(&found.config)?;
     let credential = credential(&arguments.user, &arguments.token_file)?;
     let mut explanation = runtime()?.block_on(explain(arguments, &context, &credential))?;
     explanation.configuration = found.whose;
+    if let Some(why) = unread {
+        explanation.notes.push(format!(
+            "policy.advisories cannot be read, and nothing is judged by them here: {why}"
+        ));
+    }
     if let Some((found, advice)) = &found.remark {
         explanation.notes.push(format!("{found}: {advice}"));
     }

@@ -12,7 +12,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
@@ -27,17 +27,23 @@ use super::output::{event_text, print};
 use super::progress::bar;
 use super::{CommandError, CommandResult, Invocation};
 use crate::airgap::bundle::{
-    self, BundleError, BundlePlan, BundleReader, BundleWriter, Item, Manifest, PageLine, items,
+    self, AdvisoriesLine, BundleError, BundlePlan, BundleReader, BundleWriter, Item, Manifest,
+    PageLine, items,
 };
 use crate::airgap::{CONTENT, Export, Exported, sign};
+use crate::app::advisory_records;
+use crate::app::config::Config;
 use crate::control::{Amount, Client, ClientError, empty, post};
 use crate::registry::policy::ExceptionConfig;
 use crate::values::byte_size::in_units;
 use crate::values::clock;
-use crate::values::digest::Digest;
+use crate::values::digest::{Digest, Hasher};
 
 /// The streams of the command line.
 const STREAM: &str = "-";
+
+/// Bytes of the records read at a time.
+const CHUNK_BYTES: usize = 256 << 10;
 
 #[derive(Debug, Args)]
 pub struct ExportArguments {
@@ -56,6 +62,10 @@ pub struct ExportArguments {
     /// Sign with this private key, or with the public key of one that an agent holds.
     #[arg(long, value_name = "KEY")]
     sign: Option<PathBuf>,
+    /// Carry the records of policy.advisories along; there they are read with
+    /// `policy.advisories = "imported"`.
+    #[arg(long)]
+    advisories: bool,
     /// Print a line of JSON for each file that was written.
     #[arg(long)]
     json: bool,
@@ -89,6 +99,10 @@ pub fn run(arguments: &ExportArguments, invocation: &Invocation) -> CommandResul
     }
     let config = invocation.config()?;
     used_folder(&config)?;
+    let mut advisories = None;
+    if arguments.advisories {
+        advisories = Some(CarriedAdvisories::of(&config)?);
+    }
     with_daemon(
         &config,
         invocation,
@@ -99,7 +113,7 @@ pub fn run(arguments: &ExportArguments, invocation: &Invocation) -> CommandResul
             } else {
                 "nothing was written"
             });
-            for written in write(arguments, client).await? {
+            for written in write(arguments, advisories, client).await? {
                 let text = event_text(&written, arguments.json, in_words)?;
                 if streams {
                     // Nothing is left to tell it by if this fails.
@@ -115,6 +129,7 @@ pub fn run(arguments: &ExportArguments, invocation: &Invocation) -> CommandResul
 
 async fn write(
     arguments: &ExportArguments,
+    advisories: Option<CarriedAdvisories>,
     client: &Client,
 ) -> Result<Vec<WrittenPart>, CommandError> {
     let Offered {
@@ -122,6 +137,9 @@ async fn write(
         pages,
         exceptions,
     } = ask(arguments, client).await?;
+    if let Some(advisories) = &advisories {
+        manifest.carry(advisories.line.clone());
+    }
     let mut base_id = None;
     let mut old = HashSet::new();
     if let Some(path) = &arguments.since {
@@ -151,6 +169,7 @@ async fn write(
         client,
         plan: &plan,
         pages: &pages,
+        advisories: advisories.as_ref(),
         bar: &bar,
     };
     let mut written = Vec::new();
@@ -252,6 +271,7 @@ struct Carrier<'a> {
     client: &'a Client,
     plan: &'a BundlePlan,
     pages: &'a HashMap<Digest, String>,
+    advisories: Option<&'a CarriedAdvisories>,
     bar: &'a ProgressBar,
 }
 
@@ -280,11 +300,13 @@ impl Carrier<'_> {
         let manifest = self.plan.manifest();
         let mut blobs = Amount::default();
         for item in items(manifest, Some(number)) {
-            if item.is_page() {
-                self.page(&mut writer, item)?;
-            } else {
-                blobs.add(item.size());
-                self.blob(&mut writer, item).await?;
+            match item {
+                Item::Page { .. } => self.page(&mut writer, item)?,
+                Item::Advisories { .. } => self.records(&mut writer, item)?,
+                Item::Blob { .. } => {
+                    blobs.add(item.size());
+                    self.blob(&mut writer, item).await?;
+                }
             }
         }
         let written = WrittenPart {
@@ -306,6 +328,23 @@ impl Carrier<'_> {
         let body = self.pages.get(&page.sha256());
         writer.item(page)?;
         writer.write(body.map(String::as_bytes).unwrap_or_default())?;
+        Ok(writer.end()?)
+    }
+
+    fn records(&self, writer: &mut BundleWriter<Counted>, item: Item) -> Result<(), CommandError> {
+        writer.item(item)?;
+        if let Some(advisories) = self.advisories {
+            let mut file = &advisories.file;
+            file.rewind()?;
+            let mut chunk = vec![0; CHUNK_BYTES];
+            loop {
+                let read = file.read(&mut chunk)?;
+                if read == 0 {
+                    break;
+                }
+                writer.write(&chunk[..read])?;
+            }
+        }
         Ok(writer.end()?)
     }
 
@@ -341,6 +380,59 @@ impl Carrier<'_> {
             self.bar.inc(piece.len() as u64);
         }
         writer.end().map_err(or_damaged)
+    }
+}
+
+/// The records in force, as they are carried.
+struct CarriedAdvisories {
+    line: AdvisoriesLine,
+    file: File,
+}
+
+impl CarriedAdvisories {
+    /// Reads them anew, and writes them down as lines.
+    fn of(config: &Config) -> Result<Self, CommandError> {
+        let records = advisory_records(config).map_err(CommandError::refused)?;
+        let Some(loaded) = records.and_then(|records| records.loaded()) else {
+            return Err(CommandError::usage(
+                "--advisories carries the records of policy.advisories, and none are set",
+            ));
+        };
+        let mut out = Hashed {
+            file: BufWriter::new(tempfile::tempfile()?),
+            hasher: Hasher::new(),
+            bytes: 0,
+        };
+        loaded.write_lines(&mut out)?;
+        let file = out.file.into_inner();
+        Ok(Self {
+            line: AdvisoriesLine {
+                sha256: out.hasher.finish(),
+                size: out.bytes,
+                dated: humantime::format_rfc3339_seconds(loaded.dated).to_string(),
+            },
+            file: file.map_err(io::IntoInnerError::into_error)?,
+        })
+    }
+}
+
+/// A file whose digest is made while it is written.
+struct Hashed {
+    file: BufWriter<File>,
+    hasher: Hasher,
+    bytes: u64,
+}
+
+impl Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

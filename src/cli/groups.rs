@@ -13,7 +13,9 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
     ),
     (
         "Look after the cache",
-        &["stats", "ls", "verify", "gc", "purge", "refresh", "share"],
+        &[
+            "stats", "ls", "audit", "verify", "gc", "purge", "refresh", "share",
+        ],
     ),
     (
         "Lock files and air gaps",

@@ -246,6 +246,7 @@ fn in_words(line: &ImportedBundle<'_>) -> String {
         new_blobs,
         new_bytes,
         exceptions,
+        advisories,
         ..
     } = line.imported;
     let which = if part.of > 1 {
@@ -263,6 +264,11 @@ fn in_words(line: &ImportedBundle<'_>) -> String {
     let files = counted(*files, "file", "files");
     let pages = counted(*pages, "page", "pages");
     let blobs = counted(*new_blobs, "new blob", "new blobs");
+    let advisories = if *advisories {
+        ", with advisories (policy.advisories = \"imported\")"
+    } else {
+        ""
+    };
     let carried = counted(*exceptions, "exception", "exceptions");
     let passing = match (exceptions, signed) {
         (0, _) => String::new(),
@@ -270,6 +276,6 @@ fn in_words(line: &ImportedBundle<'_>) -> String {
         (_, false) => format!(", without its {carried} (import.allowed_signers)"),
     };
     format!(
-        "{file}: {which}{done} {files} on {pages}, {blobs} of {size}{signature}{passing}\n  id {id}\n"
+        "{file}: {which}{done} {files} on {pages}, {blobs} of {size}{advisories}{signature}{passing}\n  id {id}\n"
     )
 }

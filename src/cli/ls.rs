@@ -27,6 +27,9 @@ pub struct LsArguments {
     /// everything.
     #[arg(value_name = "WHAT")]
     what: Option<String>,
+    /// The files of this set alone.
+    #[arg(long, value_name = "NAME")]
+    set: Option<String>,
     /// Print JSON lines.
     #[arg(long)]
     json: bool,
@@ -52,13 +55,14 @@ pub fn run(arguments: &LsArguments, invocation: &Invocation) -> CommandResult {
     {
         what = Some(Named::Scope(project.clone()));
     }
+    let set = arguments.set.clone();
     used_folder(&config)?;
     with_daemon(
         &config,
         invocation,
         CtrlC::EndsCommand,
         async |client, _| {
-            let mut events = client.run(&Ls { what }).await?;
+            let mut events = client.run(&Ls { what, set }).await?;
             let mut list = List::default();
             while let Some(file) = events.next().await? {
                 list.add(file)?;

@@ -4,6 +4,7 @@
 //! Must not know how the daemon is put together.
 
 mod arguments;
+mod audit;
 mod auth;
 mod banner;
 mod bytes;
@@ -59,6 +60,7 @@ pub fn run(cli: &Cli) -> CommandResult {
         Command::Export(arguments) => export::run(arguments, invocation),
         Command::Import(arguments) => import::run(arguments, invocation),
         Command::Stats(arguments) => stats::run(arguments, invocation),
+        Command::Audit(arguments) => audit::run(arguments, invocation),
         Command::Ls(arguments) => ls::run(arguments, invocation),
         Command::Verify(arguments) => verify::run(arguments, invocation),
         Command::Gc(arguments) => gc::run(arguments, invocation),

@@ -40,6 +40,7 @@ use crate::store::SetName;
 use crate::values::digest::Digest;
 use allowed::Allowed;
 use inputs::Inputs;
+pub use inputs::text_of;
 use report::WarmReport;
 
 /// News on their way to the screen.

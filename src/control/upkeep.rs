@@ -72,6 +72,9 @@ pub struct Totals {
 pub struct Ls {
     /// Nothing means everything.
     pub what: Option<Named>,
+    /// Of these the files of one set.
+    #[serde(default)]
+    pub set: Option<String>,
 }
 
 impl Command for Ls {

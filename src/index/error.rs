@@ -68,6 +68,10 @@ pub enum PageError {
     /// No caller may have it.
     #[error(transparent)]
     Policy(#[from] PolicyRefusal),
+    #[error(
+        "larder's advisories (policy.advisories) are too old, or cannot be read, and nothing is given until they are renewed: its log and /-/health/ready say why"
+    )]
+    Closed,
     #[error("no package {0} here, and larder is offline")]
     NoPackage(ProjectName),
     #[error("nothing of {0} is here, and larder is offline")]

@@ -43,7 +43,10 @@ impl Pages {
         if !policies.judge_any(&file.scope) {
             return Ok(());
         }
-        let mut age = self.age_of(file).await;
+        let mut age = FileAge::default();
+        if policies.age(&file.scope).is_some() {
+            age = self.age_of(file).await;
+        }
         if age.uploaded.is_none() && self.is_judged_by_dates(&file.scope) {
             self.ask_for_age(caller, file, now).await;
             age = self.age_of(file).await;

@@ -39,8 +39,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::access::{Authorization, Fingerprint};
-use crate::registry::policy::{ExceptionConfig, PolicyReading};
-use crate::registry::{PageRef, Route, Scope};
+use crate::registry::policy::{ExceptionConfig, JudgedFile, PolicyReading};
+use crate::registry::{FileRef, KnownBad, PageRef, Route, Scope};
 use crate::simple::{Format, ProjectName};
 use crate::upstream::{Forward, PassThrough, Peer, UpstreamError};
 use crate::values::cache_status::CacheStatus;
@@ -203,10 +203,36 @@ impl Pages {
         self.offline.is_some()
     }
 
+    /// Whether pages and files may be given at all.
+    ///
+    /// # Errors
+    /// [`PageError::Closed`] when nothing can be known of them.
+    pub fn check_open(&self) -> Result<(), PageError> {
+        match self.fetcher.sources.policies().closed(clock::wall()) {
+            Some(_) => Err(PageError::Closed),
+            None => Ok(()),
+        }
+    }
+
     /// Which policies there are, and what they kept from clients.
     pub fn policies(&self) -> PolicyReading {
         let counts = &self.fetcher.dependencies.policy_counts;
         PolicyReading::of(self.fetcher.sources.policies(), counts, clock::wall())
+    }
+
+    /// The record by which no caller may have a file.
+    pub fn known_bad(&self, file: &FileRef) -> Option<KnownBad> {
+        let file = JudgedFile {
+            source: &file.scope,
+            project: None,
+            filename: file.filename.as_str(),
+            uploaded: None,
+            first_seen: None,
+        };
+        self.fetcher
+            .sources
+            .policies()
+            .known_bad(&file, clock::wall())
     }
 
     /// The exceptions that hold now, as they were written.

@@ -326,7 +326,7 @@ impl MirrorBase {
             Route::File(file) => self.file_url(file.mirror_path()?),
             Route::Metadata(file) => self.file_url(&file.mirror_path()?.metadata()?),
             Route::Mirrored(path) => self.file_url(path),
-            Route::Upload { .. } | Route::ProjectPage(_) | Route::Admin(_) => None,
+            Route::Upload { .. } | Route::ProjectPage(_) | Route::Osv(_) | Route::Admin(_) => None,
         }
     }
 

@@ -15,6 +15,7 @@ use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
 use super::hint;
+use super::osv_request::OsvRequest;
 use super::raw_path::check;
 use super::{FileRef, MirrorPath, PageRef, Scope, ScopeKind};
 use crate::simple::{ProjectName, is_wheel};
@@ -34,6 +35,8 @@ pub enum Route {
     Upload { scope: Scope },
     /// One project's page as people read it; under a name, always.
     ProjectPage(PageRef),
+    /// The OSV service.
+    Osv(OsvRequest),
     /// An endpoint of larder's own.
     Admin(AdminEndpoint),
 }
@@ -171,6 +174,7 @@ impl Route {
             place <= above || !segment.is_empty()
         });
         let route = match segments.as_slice() {
+            ["-", "osv", rest @ ..] if !slashed => OsvRequest::read(rest).map(Self::Osv),
             ["-", kind, id, name] if !slashed => project_page_of(kind, id, name),
             ["api", "v4", "projects", id, "packages", "pypi", rest @ ..] => {
                 return below_gitlab(ScopeKind::Project, id, rest, slashed);
@@ -200,6 +204,7 @@ impl Route {
             Self::Mirrored(path) => path.path(),
             Self::Upload { scope } => scope.path(),
             Self::ProjectPage(page) => project_page_path(page),
+            Self::Osv(request) => request.path(),
             Self::Admin(endpoint) => endpoint.path().to_owned(),
         }
     }
@@ -211,7 +216,7 @@ impl Route {
             Self::File(file) | Self::Metadata(file) => Some(&file.scope),
             Self::Mirrored(path) => Some(path.scope()),
             Self::Upload { scope } => Some(scope),
-            Self::Admin(_) => None,
+            Self::Osv(_) | Self::Admin(_) => None,
         }
     }
 
@@ -237,7 +242,7 @@ impl Route {
             Self::Mirrored(path) if path.metadata_of().is_some() => "metadata",
             Self::Mirrored(_) => "file",
             Self::Upload { .. } => "upload",
-            Self::ProjectPage(_) | Self::Admin(_) => "internal",
+            Self::ProjectPage(_) | Self::Osv(_) | Self::Admin(_) => "internal",
         }
     }
 
@@ -245,6 +250,7 @@ impl Route {
     fn allowed(&self) -> &'static str {
         match self {
             Self::Upload { .. } | Self::Admin(AdminEndpoint::RewriteLock) => "POST",
+            Self::Osv(request) if request.method() == Method::POST => "POST",
             _ => READS,
         }
     }

@@ -86,7 +86,7 @@ impl Admission {
         }
         let takes_a_body = matches!(
             route,
-            Route::Upload { .. } | Route::Admin(AdminEndpoint::RewriteLock)
+            Route::Upload { .. } | Route::Osv(_) | Route::Admin(AdminEndpoint::RewriteLock)
         );
         if takes_a_body && browser::is_sent_by_a_page(&parts.headers) {
             return Err(Refusal::CrossSite);

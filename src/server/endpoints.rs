@@ -8,12 +8,13 @@ use http::request::Parts;
 use hyper::body::Incoming;
 
 use super::conditions::Conditions;
+use super::osv::Question;
 use super::reply::{self, Refusal, Reply};
 use super::services::Services;
 use crate::access::Caller;
 use crate::admin::{AdminRequest, ProjectReply};
 use crate::index::PageRequest;
-use crate::registry::{AdminEndpoint, PageRef};
+use crate::registry::{AdminEndpoint, OsvRequest, PageRef};
 use crate::simple::Format;
 
 /// In the extensions of a request that came over TLS.
@@ -42,6 +43,15 @@ impl Services {
     ) -> Result<Reply, Refusal> {
         let query = parts.uri.query().unwrap_or_default();
         let answer = self.lock_rewriter.rewrite(query, body).await?;
+        Ok(reply::internal(answer))
+    }
+
+    pub(super) async fn osv(&self, request: OsvRequest, body: Incoming) -> Result<Reply, Refusal> {
+        let answer = match request {
+            OsvRequest::Query => self.osv.answer(Question::One, body).await?,
+            OsvRequest::QueryBatch => self.osv.answer(Question::Batch, body).await?,
+            OsvRequest::Record(id) => self.osv.record(&id).await?,
+        };
         Ok(reply::internal(answer))
     }
 

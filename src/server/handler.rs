@@ -84,6 +84,9 @@ impl Services {
     ) -> Result<Reply, Refusal> {
         self.admission
             .check(parts, &route, body.is_end_stream(), now)?;
+        if route.read_scope().is_some() {
+            self.pages.check_open()?;
+        }
         let scope = self.pages.scope_of_right(&route);
         let caller = self.access.caller(&parts.headers, scope, now).await?;
         let conditions = Conditions::read(parts);
@@ -108,6 +111,7 @@ impl Services {
             Route::ProjectPage(page) => {
                 Box::pin(self.project_page(caller, page, &conditions, now)).await
             }
+            Route::Osv(request) => Box::pin(self.osv(request, body)).await,
             Route::Admin(AdminEndpoint::RewriteLock) => {
                 Box::pin(self.rewrite_lock(parts, body)).await
             }

@@ -34,7 +34,7 @@ impl Services {
         }
         let is_routine = match route {
             // A job's own work, as an upload is.
-            Ok(Route::Admin(AdminEndpoint::RewriteLock)) => false,
+            Ok(Route::Osv(_) | Route::Admin(AdminEndpoint::RewriteLock)) => false,
             Ok(Route::Admin(_)) => true,
             Ok(_) | Err(_) => false,
         };

@@ -22,6 +22,7 @@ mod failure;
 mod file_reply;
 mod handler;
 mod log_entry;
+mod osv;
 mod page_reply;
 mod piece;
 mod probe;
@@ -36,6 +37,7 @@ mod wire;
 
 pub use admission::Admission;
 pub use browser::OwnNames;
+pub use osv::OsvService;
 pub use probe::answers;
 pub use reply::Refusal;
 pub use rewrite_lock::LockRewriter;

@@ -3,6 +3,7 @@
 //! Owns the table from refusals to causes. Must not choose a status.
 
 use super::failure::Failure;
+use super::osv::OsvError;
 use super::reply::Refusal;
 use super::rewrite_lock::LockRewriteError;
 use crate::access::{CallerError, OfflineAuthError};
@@ -38,7 +39,9 @@ fn cause(why: &Refusal) -> &'static str {
         | Refusal::Route(RouteError::Method(_) | RouteError::ViewUpload)
         | Refusal::Caller(CallerError::Credential(_)) => "bad_request",
         Refusal::Route(_) | Refusal::HealthOnly => "unknown_address",
-        Refusal::LockRewrite(LockRewriteError::Busy) => "busy",
+        Refusal::LockRewrite(LockRewriteError::Busy) | Refusal::Osv(OsvError::Busy) => "busy",
+        Refusal::Osv(OsvError::Closed) => "advisories",
+        Refusal::Osv(_) => "osv",
         Refusal::LockRewrite(_) => "lock_rewrite",
         Refusal::Loop => "loop",
         Refusal::CrossSite => "cross_site",
@@ -64,6 +67,7 @@ fn of_page(why: &PageError) -> &'static str {
         PageError::PrivateName(_) => "private_package",
         PageError::NotListed => "not_listed",
         PageError::Policy(why) => why.reason.label(),
+        PageError::Closed => "advisories",
         PageError::NotPrivate(_)
         | PageError::CredentialWanted
         | PageError::UnknownCaller(_)
@@ -107,6 +111,7 @@ fn without_names(why: &Refusal) -> Option<&'static str> {
         Refusal::UnknownHost(_) => "larder was called by an unknown host name",
         Refusal::Command(_) => "a command that cannot be read",
         Refusal::LockRewrite(_) => "a lock file could not be rewritten",
+        Refusal::Osv(OsvError::Shape(_)) => "a question to the OSV service that is none",
         Refusal::RateLimited(_) => "too many requests of one client (limits.requests_per_second)",
         Refusal::Page(PageError::NotAPage(_)) => "upstream's answer is not an index page",
         Refusal::Page(PageError::Broken(_)) => "upstream's page broke off",

@@ -27,6 +27,7 @@ use hyper::ext::ReasonPhrase;
 
 use super::body::ReplyBody;
 use super::failure::UpstreamWords;
+use super::osv::OsvError;
 use super::rewrite_lock::LockRewriteError;
 use super::target::TargetError;
 use crate::access::{CallerError, CredentialError, OfflineAuthError};
@@ -104,6 +105,8 @@ pub enum Refusal {
     #[error(transparent)]
     LockRewrite(#[from] LockRewriteError),
     #[error(transparent)]
+    Osv(#[from] OsvError),
+    #[error(transparent)]
     Page(#[from] PageError),
     #[error(transparent)]
     File(#[from] FileError),
@@ -149,6 +152,7 @@ impl Refusal {
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
             }
             Self::LockRewrite(why) => why.status(),
+            Self::Osv(why) => why.status(),
             Self::NoLength => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::Loop
             | Self::File(FileError::Upstream(UpstreamError::Loop))
@@ -185,6 +189,7 @@ impl Refusal {
             Self::Page(
                 PageError::PrivateName(_)
                 | PageError::Policy(_)
+                | PageError::Closed
                 | PageError::NotListed
                 | PageError::NotPrivate(_)
                 | PageError::CredentialWanted
@@ -230,6 +235,7 @@ fn page_status(why: &PageError) -> StatusCode {
         | PageError::NotInAudience(..) => StatusCode::FORBIDDEN,
         PageError::SourceUnknown(_) => StatusCode::GATEWAY_TIMEOUT,
         PageError::Policy(_) => StatusCode::FORBIDDEN,
+        PageError::Closed => StatusCode::SERVICE_UNAVAILABLE,
         PageError::NotAPage(_) | PageError::Broken(_) | PageError::TooLarge => {
             StatusCode::BAD_GATEWAY
         }

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 
 use super::ServerLimits;
 use super::admission::Admission;
+use super::osv::OsvService;
 use super::rewrite_lock::LockRewriter;
 use crate::access::Access;
 use crate::admin::Admin;
@@ -26,6 +27,7 @@ pub struct Services {
     pub files: Arc<Files>,
     pub uploads: Uploads,
     pub lock_rewriter: LockRewriter,
+    pub osv: OsvService,
     /// Of connections that begin while these services are active.
     pub limits: ServerLimits,
     pub admin: Arc<Admin>,

@@ -12,6 +12,7 @@
 //!   sets/<name>                             named sets of files
 //!   awaited/<bundle>                        split bundles of which not all parts have come
 //!   shared-uploads/<sha256 of an address>   files that are yet to be uploaded to the shared store
+//!   advisories.jsonl                        records of advisories that a bundle brought
 //!   learned.json                            what was learned of upstreams
 //!   dates/<sha256 of a page's path>         sizes and upload dates of the files of GitLab's pages
 //!   quarantine/<digest>.<n>                 blobs whose bytes were found wrong
@@ -121,6 +122,11 @@ impl Layout {
     /// The note about a file, by the digest of its address.
     pub fn upload_note(&self, address: Digest) -> PathBuf {
         self.upload_journal().join(address.to_string())
+    }
+
+    /// Records of advisories that a bundle brought.
+    pub(super) fn advisories(root: &Path) -> PathBuf {
+        root.join("advisories.jsonl")
     }
 
     /// What was learned of upstreams.

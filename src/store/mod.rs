@@ -12,6 +12,7 @@
 //! network; bytes it has not checked in this process it hands out only behind a [`PartialFile`]'s
 //! watermark. cacache is named nowhere else.
 
+mod advisories;
 mod awaited;
 mod blob;
 mod blobs;
@@ -56,6 +57,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+pub use advisories::{
+    AdvisoryError, AdvisoryReading, AdvisoryRecords, LoadedAdvisories, StagedAdvisories,
+    imported_advisories,
+};
 pub use awaited::AwaitedBundles;
 pub use blob::{Blob, StoredBlob};
 pub use blobs::{BlobLookup, Blobs, Rehashed, Removal};

@@ -56,7 +56,7 @@ fn key(route: &Route) -> String {
             Some(wheel) => wheel.filename().clone(),
             None => path.filename().clone(),
         },
-        Route::Upload { .. } | Route::Admin(_) => {
+        Route::Upload { .. } | Route::Osv(_) | Route::Admin(_) => {
             return route.scope().map(ToString::to_string).unwrap_or_default();
         }
     };

@@ -46,6 +46,7 @@ mod airgap {
 
 /// The commands, beside a running daemon and without one.
 mod cli {
+    mod audit;
     mod configuration_files;
     mod control_socket;
     mod doctor;
@@ -66,6 +67,7 @@ mod clients {
     mod index_servers;
     mod installers;
     mod lock_files;
+    mod osv_service;
     mod page_lines;
     mod page_parsers;
     mod pip_uv_twine;
@@ -78,6 +80,7 @@ mod clients {
 /// put into its bucket, a mirror's addresses, what a GitLab runner is told, a GitLab that points to a
 /// public index.
 mod common {
+    pub mod advisories;
     pub mod delivery;
     pub mod fleet;
     pub mod mirror;
@@ -104,6 +107,8 @@ mod harness {
 
 /// Pages: their links, their formats, their age.
 mod index {
+    mod advisories;
+    mod advisories_benchmark;
     mod freshness;
     mod known_dates;
     mod large_index;

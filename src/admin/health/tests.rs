@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::*;
 use crate::file::FilesReading;
-use crate::store::StoreReading;
+use crate::registry::RecordCounts;
+use crate::store::{AdvisoryReading, StoreReading};
 use crate::upstream::{BreakerCondition, ParentFault};
 
 fn resting(name: &str) -> PeerReading {
@@ -54,7 +55,12 @@ fn every_reason_is_said_with_a_word_of_the_closed_set() {
     ];
     let kinds = [DiskFault::Full, DiskFault::ReadOnly, DiskFault::Failing];
     let mut seen = Vec::new();
-    for (kind, judgement) in kinds.into_iter().zip(certificates) {
+    let feeds = [
+        FeedState::Stale(day),
+        FeedState::Missing,
+        FeedState::Current,
+    ];
+    for ((kind, judgement), state) in kinds.into_iter().zip(certificates).zip(feeds) {
         let readings = Readings {
             peers: vec![
                 resting("gitlab"),
@@ -80,6 +86,14 @@ fn every_reason_is_said_with_a_word_of_the_closed_set() {
                 fault: Some(disk(kind)),
                 ..StoreReading::default()
             },
+            advisories: Some(AdvisoryReading {
+                counts: RecordCounts::default(),
+                age: Some(day),
+                state,
+                is_closed: false,
+                max_age: day,
+                is_refused: true,
+            }),
             config_refused: Some(Duration::from_secs(5)),
             stale_answers: vec![Duration::from_secs(7); STALE_ANSWERS_MIN],
             past: vec![GivenPages {
@@ -104,7 +118,7 @@ fn every_reason_is_said_with_a_word_of_the_closed_set() {
         };
         let health = Health::of(&readings);
         assert!(health.is_ready() && health.word == "degraded");
-        assert_eq!(health.json()["reasons"].as_array().map(Vec::len), Some(14));
+        assert_eq!(health.json()["reasons"].as_array().map(Vec::len), Some(15));
         seen.extend(health.reasons.iter().map(|reason| reason.word));
     }
     for word in REASONS {

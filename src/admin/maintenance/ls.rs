@@ -2,11 +2,14 @@
 //!
 //! Must not change anything.
 
+use std::collections::BTreeMap;
+
 use super::census::{project_of, seconds};
 use super::error::MaintenanceError;
 use super::selection::Selection;
 use crate::control::{Gone, Listed, Ls, Reporter};
-use crate::store::{IndexSubject, Store};
+use crate::store::{IndexSubject, SetName, Store};
+use crate::values::digest::Digest;
 
 pub(super) fn run(
     store: &Store,
@@ -17,6 +20,10 @@ pub(super) fn run(
         Some(named) => Selection::read(named)?,
         None => Selection::All,
     };
+    let set = match &command.set {
+        Some(name) => Some(set_of(store, name)?),
+        None => None,
+    };
     let mut listed = out.batch();
     store.every_line::<MaintenanceError>(|index| {
         for line in &index.lines {
@@ -24,6 +31,11 @@ pub(super) fn run(
                 continue;
             };
             if !selection.takes_file(file, line.digest) {
+                continue;
+            }
+            if let Some(set) = &set
+                && set.get(line.name()) != Some(&line.digest)
+            {
                 continue;
             }
             let blob = store.stored_blob(line.digest);
@@ -47,4 +59,12 @@ pub(super) fn run(
         }
     })?;
     Ok(listed.end()?)
+}
+
+/// The files of a set, by address.
+fn set_of(store: &Store, name: &str) -> Result<BTreeMap<String, Digest>, MaintenanceError> {
+    let fault = |why: String| MaintenanceError::Command(why);
+    let name = SetName::parse(name).map_err(|why| fault(why.to_string()))?;
+    let files = store.sets.read(&name)?;
+    files.ok_or_else(|| fault(format!("there is no set {name}")))
 }

@@ -11,6 +11,8 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
+use super::families::{Families, Labels};
+use super::policy_families::{advisories, policies};
 use super::process::ProcessReading;
 use crate::admin::health::{Health, REASONS};
 use crate::admin::readings::Readings;
@@ -19,69 +21,6 @@ use crate::index::GivenPages;
 use crate::store::StoreReading;
 use crate::upstream::{BreakerState, PeerReading};
 use crate::values::histogram::HistogramReading;
-
-/// One series' labels: name and value.
-type Labels<'a> = Vec<(&'static str, &'a str)>;
-
-/// Writes one family after the other.
-struct Families<'a>(DescriptorEncoder<'a>);
-
-impl Families<'_> {
-    fn family<'v, V>(
-        &mut self,
-        (name, help, unit): (&str, &str, Option<Unit>),
-        kind: MetricType,
-        samples: impl IntoIterator<Item = (Labels<'v>, V)>,
-        write: impl Fn(&mut MetricEncoder<'_>, &V) -> fmt::Result,
-    ) -> fmt::Result {
-        // A full stop, as the registry puts one behind the helps that it writes.
-        let mut family =
-            self.0
-                .encode_descriptor(name, &format!("{help}."), unit.as_ref(), kind)?;
-        for (labels, value) in samples {
-            if labels.is_empty() {
-                write(&mut family, &value)?;
-            } else {
-                write(&mut family.encode_family(&labels)?, &value)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn gauges<'v>(
-        &mut self,
-        described: (&str, &str, Option<Unit>),
-        samples: impl IntoIterator<Item = (Labels<'v>, f64)>,
-    ) -> fmt::Result {
-        self.family(described, MetricType::Gauge, samples, |encoder, value| {
-            encoder.encode_gauge(value)
-        })
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, unit: Option<Unit>, value: u64) -> fmt::Result {
-        let samples = [(Labels::new(), value)];
-        self.family(
-            (name, help, unit),
-            MetricType::Gauge,
-            samples,
-            |encoder, value| encoder.encode_gauge(value),
-        )
-    }
-
-    fn counters<'v>(
-        &mut self,
-        described: (&str, &str, Option<Unit>),
-        samples: impl IntoIterator<Item = (Labels<'v>, u64)>,
-    ) -> fmt::Result {
-        self.family(described, MetricType::Counter, samples, |encoder, value| {
-            encoder.encode_counter::<NoLabelSet, _, u64>(value, None)
-        })
-    }
-
-    fn counter(&mut self, name: &str, help: &str, unit: Option<Unit>, value: u64) -> fmt::Result {
-        self.counters((name, help, unit), [(Labels::new(), value)])
-    }
-}
 
 /// What was looked at, to be registered under the prefix `larder`.
 #[derive(Debug)]
@@ -100,6 +39,7 @@ impl Collector for Looked {
         shared_store(all.files.shared_store.as_ref(), &mut families)?;
         store(all, &mut families)?;
         callers(all, &mut families)?;
+        advisories(all.advisories.as_ref(), &mut families)?;
         certificate(all, &mut families)
     }
 }
@@ -312,32 +252,6 @@ fn upload_dates(all: &Readings, families: &mut Families<'_>) -> fmt::Result {
         "Pages of GitLab's that wait for the upload dates of their files",
         None,
         dates.queue,
-    )
-}
-
-fn policies(all: &Readings, families: &mut Families<'_>) -> fmt::Result {
-    let samples = |counts: &[(&'static str, u64)]| {
-        let mut samples = Vec::new();
-        for (policy, count) in counts {
-            samples.push((vec![("policy", *policy)], *count));
-        }
-        samples
-    };
-    families.counters(
-        (
-            "policy_refusals",
-            "Requests for files that a policy refused, by policy",
-            None,
-        ),
-        samples(&all.policies.refused),
-    )?;
-    families.counters(
-        (
-            "policy_left_out_files",
-            "Files that were left out of a page when it was made, by policy",
-            None,
-        ),
-        samples(&all.policies.left_out),
     )
 }
 

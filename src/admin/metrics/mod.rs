@@ -6,8 +6,10 @@
 mod connections;
 mod exposition;
 mod failures;
+mod families;
 mod history;
 mod plain_text;
+mod policy_families;
 mod process;
 
 use std::collections::{HashMap, VecDeque};

@@ -310,6 +310,9 @@ pub(super) fn about(report: &Report) -> Markup {
                 @if report.policies.exceptions.in_force + report.policies.exceptions.over.len() > 0 {
                     div.wide { dt { "Exceptions" } dd { (report.policies.exceptions.sentence) } }
                 }
+                @if let Some(advisories) = &report.policies.advisories {
+                    div.wide { dt { "Advisories" } dd { (advisories.sentence) } }
+                }
                 @for kept_back in &report.policies.kept_back {
                     div.wide { dt { "Kept back" } dd { (kept_back.sentence) } }
                 }

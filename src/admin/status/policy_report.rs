@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::words::{counted, grouped, time};
 use crate::index::DatesReading;
 use crate::registry::policy::PolicyReading;
+use crate::store::AdvisoryReading;
 
 /// What is known of the files of GitLab's pages beside them.
 #[derive(Debug, Serialize)]
@@ -49,6 +50,9 @@ impl UploadDatesReport {
 pub(super) struct PoliciesReport {
     pub min_age: Vec<MinAgeReport>,
     pub exceptions: ExceptionsReport,
+    /// The records of advisories, if any are configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advisories: Option<AdvisoriesReport>,
     /// Since the start, by policy.
     pub kept_back: Vec<KeptBackReport>,
 }
@@ -72,6 +76,16 @@ pub(super) struct ExceptionsReport {
 }
 
 #[derive(Debug, Serialize)]
+pub(super) struct AdvisoriesReport {
+    pub malware: u64,
+    pub vulnerabilities: u64,
+    /// Since the newest of their files was put there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age_seconds: Option<u64>,
+    pub sentence: String,
+}
+
+#[derive(Debug, Serialize)]
 pub(super) struct KeptBackReport {
     /// The policy's word, as in the metrics.
     pub policy: &'static str,
@@ -83,7 +97,7 @@ pub(super) struct KeptBackReport {
 }
 
 impl PoliciesReport {
-    pub(super) fn of(read: &PolicyReading) -> Self {
+    pub(super) fn of(read: &PolicyReading, advisories: Option<&AdvisoryReading>) -> Self {
         let mut min_age = Vec::new();
         for age in &read.ages {
             let source = &age.source;
@@ -117,7 +131,32 @@ impl PoliciesReport {
         Self {
             min_age,
             exceptions: ExceptionsReport::of(read),
+            advisories: advisories.map(AdvisoriesReport::of),
             kept_back,
+        }
+    }
+}
+
+impl AdvisoriesReport {
+    fn of(read: &AdvisoryReading) -> Self {
+        let counts = read.counts;
+        let mut sentence = format!(
+            "{} of malware, {} of vulnerabilities",
+            counted(counts.malware, "record", "records"),
+            grouped(counts.vulnerabilities)
+        );
+        match read.age {
+            Some(age) => sentence += &format!(", {} old", time(age)),
+            None => "none could be read".clone_into(&mut sentence),
+        }
+        if read.is_closed {
+            sentence += ": no page and no file is given until they are renewed";
+        }
+        Self {
+            malware: counts.malware,
+            vulnerabilities: counts.vulnerabilities,
+            age_seconds: read.age.map(|age| age.as_secs()),
+            sentence,
         }
     }
 }

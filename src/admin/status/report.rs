@@ -219,7 +219,7 @@ impl Report {
             public_index: readings.public_index.as_ref().map(PublicIndexReport::of),
             failures: overview.failures.iter().map(FailureReport::of).collect(),
             upload_dates: UploadDatesReport::of(readings.dates),
-            policies: PoliciesReport::of(&readings.policies),
+            policies: PoliciesReport::of(&readings.policies, readings.advisories.as_ref()),
             page_fetches: readings.page_fetches,
             auth_cache_entries: readings.grants.held,
         }

@@ -18,24 +18,33 @@ pub enum Item {
         sha256: Digest,
         size: u64,
     },
+    /// Records of advisories.
+    Advisories {
+        sha256: Digest,
+        size: u64,
+    },
 }
 
 impl Item {
     pub fn sha256(&self) -> Digest {
         match self {
-            Self::Page { sha256, .. } | Self::Blob { sha256, .. } => *sha256,
+            Self::Page { sha256, .. }
+            | Self::Blob { sha256, .. }
+            | Self::Advisories { sha256, .. } => *sha256,
         }
     }
 
     /// In bytes.
     pub fn size(&self) -> u64 {
         match self {
-            Self::Page { size, .. } | Self::Blob { size, .. } => *size,
+            Self::Page { size, .. } | Self::Blob { size, .. } | Self::Advisories { size, .. } => {
+                *size
+            }
         }
     }
 
-    pub fn is_page(&self) -> bool {
-        matches!(self, Self::Page { .. })
+    pub fn is_blob(&self) -> bool {
+        matches!(self, Self::Blob { .. })
     }
 
     /// Its name in the tar.
@@ -46,6 +55,7 @@ impl Item {
                 let hex = sha256.to_string();
                 format!("blobs/sha256/{}/{hex}", hex.get(..2).unwrap_or_default())
             }
+            Self::Advisories { .. } => "advisories.jsonl".to_owned(),
         }
     }
 }
@@ -63,9 +73,17 @@ pub fn items(manifest: &Manifest, part: Option<u32>) -> impl Iterator<Item = Ite
         sha256: page.sha256,
         size: page.size,
     });
+    let mut advisories = None;
+    if part.is_none() || part == Some(1) {
+        advisories = manifest.advisories();
+    }
+    let advisories = advisories.map(|line| Item::Advisories {
+        sha256: line.sha256,
+        size: line.size,
+    });
     let blobs = manifest.blobs().iter();
     let blobs = blobs.filter(move |blob| part.is_none() || blob.part == part);
-    pages.chain(blobs.map(|blob| Item::Blob {
+    pages.chain(advisories).chain(blobs.map(|blob| Item::Blob {
         sha256: blob.sha256,
         size: blob.size,
     }))

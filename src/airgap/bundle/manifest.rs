@@ -81,6 +81,17 @@ pub struct BlobLine {
     pub part: Option<u32>,
 }
 
+/// Records of advisories, as a file of lines; in the first part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdvisoriesLine {
+    pub sha256: Digest,
+    /// In bytes.
+    pub size: u64,
+    /// When they were put where they were exported, by RFC 3339.
+    pub dated: String,
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 #[expect(
@@ -88,6 +99,7 @@ pub struct BlobLine {
     reason = "one is made at a time, for its line of text"
 )]
 enum ManifestLine {
+    Advisories(AdvisoriesLine),
     File(FileLine),
     Page(PageLine),
     Blob(BlobLine),
@@ -99,6 +111,7 @@ pub struct Manifest {
     files: Vec<FileLine>,
     pages: Vec<PageLine>,
     blobs: Vec<BlobLine>,
+    advisories: Option<AdvisoriesLine>,
 }
 
 impl Manifest {
@@ -122,6 +135,7 @@ impl Manifest {
             files,
             pages,
             blobs,
+            advisories: None,
         };
         made.check()?;
         Ok(made)
@@ -137,6 +151,15 @@ impl Manifest {
 
     pub fn blobs(&self) -> &[BlobLine] {
         &self.blobs
+    }
+
+    pub fn advisories(&self) -> Option<&AdvisoriesLine> {
+        self.advisories.as_ref()
+    }
+
+    /// Has it carry these records too.
+    pub fn carry(&mut self, advisories: AdvisoriesLine) {
+        self.advisories = Some(advisories);
     }
 
     /// Says of each blob where it is.
@@ -158,11 +181,16 @@ impl Manifest {
     }
 
     pub fn to_lines(&self) -> Result<Vec<u8>, BundleError> {
+        let advisories = self
+            .advisories
+            .iter()
+            .cloned()
+            .map(ManifestLine::Advisories);
         let files = self.files.iter().cloned().map(ManifestLine::File);
         let pages = self.pages.iter().cloned().map(ManifestLine::Page);
         let blobs = self.blobs.iter().copied().map(ManifestLine::Blob);
         let mut text = Vec::new();
-        for line in files.chain(pages).chain(blobs) {
+        for line in files.chain(pages).chain(blobs).chain(advisories) {
             let written = serde_json::to_writer(&mut text, &line);
             written.map_err(|why| BundleError::invalid(MANIFEST, why))?;
             text.push(b'\n');
@@ -187,6 +215,10 @@ impl Manifest {
                 return Err(at(&format!("longer than {LINE_BYTES_MAX} bytes")));
             }
             match serde_json::from_slice(line).map_err(|why| at(&why))? {
+                ManifestLine::Advisories(line) if read.advisories.is_none() => {
+                    read.advisories = Some(line);
+                }
+                ManifestLine::Advisories(_) => return Err(at(&"advisories are listed twice")),
                 ManifestLine::File(file) => read.files.push(file),
                 ManifestLine::Page(page) => read.pages.push(page),
                 ManifestLine::Blob(blob) => read.blobs.push(blob),

@@ -7,6 +7,7 @@
 //! manifest.sha256         the three above, as `sha256sum -c` reads it
 //! manifest.sha256.sig     optional: SSHSIG over manifest.sha256, as `ssh-keygen -Y verify -n larder` reads it
 //! pages/<n>-<hex>.json    PEP 691 pages, with larder's own root-relative addresses
+//! advisories.jsonl        optional, in the first part: records of the OSV schema, one on each line
 //! blobs/sha256/ab/<hex>   files and metadata by content, each once, in the order of their digests
 //! ```
 //!
@@ -35,7 +36,7 @@ mod writer;
 pub use description::{Description, Part};
 pub use error::BundleError;
 pub use item::{Item, items};
-pub use manifest::{BlobLine, FileLine, Manifest, MetadataLine, PageLine};
+pub use manifest::{AdvisoriesLine, BlobLine, FileLine, Manifest, MetadataLine, PageLine};
 pub use parts::{PartError, assign};
 pub use reader::{BundleReader, VerifiedFront};
 pub use writer::{BundlePlan, BundleWriter, Front};

@@ -86,6 +86,9 @@ impl BundlePlan {
         for page in manifest.pages() {
             pages += entry_bytes(page.size);
         }
+        if let Some(advisories) = manifest.advisories() {
+            pages += entry_bytes(advisories.size);
+        }
         let mut names = 0;
         for item in items(manifest, None) {
             names += item.name().len() as u64 + 70;
@@ -103,7 +106,7 @@ impl BundlePlan {
         let mut blobs = 0;
         let mut bytes = 0;
         for item in &here {
-            if !item.is_page() {
+            if item.is_blob() {
                 blobs += 1;
                 bytes += item.size();
             }

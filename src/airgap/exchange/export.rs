@@ -101,6 +101,7 @@ impl BundleService {
         if let Some(set) = &set {
             self.keep_set(set, &mut cached, &published)?;
         }
+        cached.retain(|address, file| self.may_leave(address, file));
         let wanted = cached.len();
         cached.retain(|_, file| !is_withdrawn(file, &known, &holdings.withdrawn));
         let mut pages = BTreeMap::new();
@@ -143,6 +144,16 @@ impl BundleService {
             }
         }
         told
+    }
+
+    /// Whether a file is not known to be bad. Of GitLab's files one that its page leaves out may look
+    /// newer than the page, and would go along unlisted.
+    fn may_leave(&self, address: &str, file: &HeldFile) -> bool {
+        let Some(known) = self.pages.known_bad(&file.file) else {
+            return true;
+        };
+        tracing::warn!(file = address, id = %known.id, "is known to be bad: not exported");
+        false
     }
 
     /// Narrows what is cached to a set.

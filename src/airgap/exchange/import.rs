@@ -23,7 +23,9 @@ use crate::control::Command;
 use crate::index::PageError;
 use crate::registry::{FileRef, MirrorPath, PORTABLE_BASE, PageRef, Route};
 use crate::simple::{Conflict, Format, ProjectListing};
-use crate::store::{MetadataOrigin, NotedExceptions, PageMeta, Staging, StoreError};
+use crate::store::{
+    MetadataOrigin, NotedExceptions, PageMeta, StagedAdvisories, Staging, StoreError,
+};
 use crate::values::clock;
 use crate::values::digest::Digest;
 
@@ -63,6 +65,9 @@ pub struct Imported {
     /// Exceptions that it carries; they count if it is signed.
     #[serde(default)]
     pub exceptions: u64,
+    /// Whether records of advisories came along.
+    #[serde(default)]
+    pub advisories: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +118,7 @@ struct MergedPage {
 #[derive(Default)]
 struct TakenItems {
     pages: Vec<MergedPage>,
+    advisories: Option<StagedAdvisories>,
     new_blobs: u64,
     new_bytes: u64,
 }
@@ -160,8 +166,12 @@ impl BundleService {
             awaited_blobs,
             awaited_parts: awaited_parts.into_iter().collect(),
             exceptions: front.description.exceptions.len() as u64,
+            advisories: taken.advisories.is_some(),
         };
         if !command.check {
+            if let (Some(arrived), Some(line)) = (taken.advisories, front.manifest.advisories()) {
+                arrived.keep(no_later_than_now(&line.dated))?;
+            }
             self.keep(staging, &front, taken.pages, &imported)?;
         }
         Ok(imported)
@@ -171,7 +181,7 @@ impl BundleService {
     fn new_bytes(&self, items: &[Item]) -> u64 {
         let mut bytes = 0;
         for item in items {
-            if item.is_page() || self.store.blob_size(item.sha256()) != Some(item.size()) {
+            if !item.is_blob() || self.store.blob_size(item.sha256()) != Some(item.size()) {
                 bytes += item.size();
             }
         }
@@ -197,6 +207,11 @@ impl BundleService {
                 Item::Page { index, .. } => {
                     let page = self.take_page(reader, item, *index, front, &addresses)?;
                     taken.pages.push(page);
+                }
+                Item::Advisories { .. } => {
+                    let mut arrived = self.store.stage_advisories()?;
+                    reader.item(item, |chunk| arrived.write(chunk))?;
+                    taken.advisories = Some(arrived);
                 }
                 Item::Blob { sha256, size } => {
                     let mut arrived = staging.blob(*sha256, *size)?;
@@ -457,6 +472,11 @@ fn keep_known_dates(came: &mut ProjectListing, here: &ProjectListing) {
 
 /// When a bundle was made; no later than now, whatever it says.
 fn made(description: &Description) -> SystemTime {
+    no_later_than_now(&description.created)
+}
+
+/// A date that a bundle tells; now if it is none.
+fn no_later_than_now(date: &str) -> SystemTime {
     let now = clock::wall();
-    humantime::parse_rfc3339(&description.created).map_or(now, |made| made.min(now))
+    humantime::parse_rfc3339(date).map_or(now, |date| date.min(now))
 }

@@ -45,8 +45,8 @@ use crate::airgap::ImportConfig;
 use crate::file::{FilesConfig, MetadataConfig};
 use crate::index::{IndexConfig, ViewConfig};
 use crate::log::LogConfig;
-use crate::registry::Base;
 use crate::registry::policy::{ExceptionConfig, PolicyException};
+use crate::registry::{Base, PolicyConfig};
 use crate::server::{Addresses, ListenAddress, ServerLimits, SocketMode, TlsConfig};
 use crate::upstream::{Forward, GitLabConfig, MirrorConfig, SharedStoreConfig};
 use crate::values::clock;
@@ -93,6 +93,7 @@ pub struct Config {
     pub shared_store: SharedStoreConfig,
     pub auth: AuthConfig,
     pub import: ImportConfig,
+    pub policy: PolicyConfig,
     pub tls: TlsConfig,
     pub limits: ServerLimits,
     pub log: LogConfig,
@@ -123,6 +124,7 @@ impl Default for Config {
             shared_store: SharedStoreConfig::default(),
             auth: AuthConfig::default(),
             import: ImportConfig::default(),
+            policy: PolicyConfig::default(),
             tls: TlsConfig::default(),
             limits: ServerLimits::default(),
             log: LogConfig::default(),

@@ -47,9 +47,11 @@ pub fn explain(
 fn look(route: &Route, peek: &Peek) -> Result<Found, StoreError> {
     match route {
         Route::Page(PageRef { name: Some(_), .. }) => pages(route, peek),
-        Route::Page(_) | Route::Upload { .. } | Route::ProjectPage(_) | Route::Admin(_) => {
-            Ok(Found::default())
-        }
+        Route::Page(_)
+        | Route::Upload { .. }
+        | Route::ProjectPage(_)
+        | Route::Osv(_)
+        | Route::Admin(_) => Ok(Found::default()),
         Route::File(found) => file(found, peek),
         Route::Metadata(wheel) => metadata(wheel, peek),
         Route::Mirrored(path) => {

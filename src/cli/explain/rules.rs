@@ -6,8 +6,8 @@
 use super::explanation::Explanation;
 use crate::app::CommandContext;
 use crate::index::PageError;
-use crate::registry::policy::Undated;
-use crate::registry::{AdminEndpoint, PageRef, Route, Scope, ScopeKind};
+use crate::registry::policy::{JudgedFile, PolicyReason, PolicyRefusal, PolicyVerdict, Undated};
+use crate::registry::{AdminEndpoint, Filename, PageRef, Route, Scope, ScopeKind};
 use crate::simple::{Format, ProjectName, project_candidates};
 use crate::upstream::{Forward, MirrorConfig};
 use crate::values::clock;
@@ -20,6 +20,9 @@ pub fn about_larder(route: &Route) -> &'static str {
         }
         Route::Admin(AdminEndpoint::Home | AdminEndpoint::Status) => {
             "the status page, for every client that can connect"
+        }
+        Route::Osv(_) => {
+            "the OSV service, from the records of policy.advisories, for every client that can connect"
         }
         Route::Admin(AdminEndpoint::Find) => "the way of a form to a project's page",
         _ => "larder's own health, for every client that can connect",
@@ -141,6 +144,7 @@ fn of_gitlab(explanation: &mut Explanation, route: &Route, context: &CommandCont
     }
     if let Some(scope) = route.scope() {
         age_rules(explanation, route, scope, context);
+        advisory_rules(explanation, route, context);
     }
     if let Route::Page(page) = route
         && let Some(name) = &page.name
@@ -228,6 +232,7 @@ pub fn mirror_rules(
             .to_owned(),
     );
     age_rules(explanation, route, scope, context);
+    advisory_rules(explanation, route, context);
     let name = match route {
         Route::Page(page) => page.name.clone()?,
         Route::Mirrored(path) => {
@@ -301,6 +306,72 @@ fn names_of(route: &Route) -> Vec<ProjectName> {
     }
 }
 
+/// What the records say of the project, or of the file.
+fn advisory_rules(explanation: &mut Explanation, route: &Route, context: &CommandContext) {
+    let policies = context.sources.policies();
+    let Some(set) = policies
+        .advisories
+        .feed
+        .as_ref()
+        .and_then(|feed| feed.set())
+    else {
+        return;
+    };
+    let counts = set.counts;
+    explanation.rule(format!(
+        "policy.advisories: {} records of malware, {} of vulnerabilities",
+        counts.malware, counts.vulnerabilities
+    ));
+    if let Route::Page(page) = route
+        && let Some(name) = &page.name
+    {
+        for advisory in set.of(name) {
+            let kind = if advisory.is_malware() {
+                "malware"
+            } else {
+                advisory.severity.word()
+            };
+            let id = advisory.telling_id();
+            explanation.rule(format!("{id} ({kind}) is about {name}"));
+        }
+    }
+    let Some((scope, filename)) = file_of(route) else {
+        return;
+    };
+    let judged = JudgedFile {
+        source: scope,
+        project: None,
+        filename: filename.as_str(),
+        uploaded: None,
+        first_seen: None,
+    };
+    if let Some(known) = policies.notice(&judged) {
+        explanation.rule(format!("{} is about this file", known.id));
+    }
+    let now = clock::wall();
+    if let PolicyVerdict::Refused(reason) = policies.judge(&judged, now)
+        && matches!(
+            reason,
+            PolicyReason::Malware { .. } | PolicyReason::Vulnerable { .. }
+        )
+    {
+        explanation.refuse(PageError::Policy(PolicyRefusal { reason, now }));
+    }
+}
+
+/// The file that an address is of, or whose metadata.
+fn file_of(route: &Route) -> Option<(&Scope, Filename)> {
+    match route {
+        Route::File(file) | Route::Metadata(file) => Some((&file.scope, file.filename.clone())),
+        Route::Mirrored(path) => {
+            let wheel = path.metadata_of();
+            let listed = wheel.as_ref().unwrap_or(path);
+            Some((path.scope(), listed.filename().clone()))
+        }
+        _ => None,
+    }
+}
+
 pub fn private(name: &ProjectName, then: &str) -> String {
     format!("private_packages holds {name}: {then}")
 }
@@ -326,6 +397,7 @@ pub fn what(route: &Route) -> String {
         },
         Route::Upload { .. } => format!("where {whose} takes uploads (POST)"),
         Route::ProjectPage(page) => format!("what people read of {}", Route::Page(page.clone())),
+        Route::Osv(_) => "the OSV service".to_owned(),
         Route::Admin(_) => "a page about larder itself".to_owned(),
     }
 }

@@ -29,7 +29,7 @@ use super::request::{PageReply, PageRequest};
 use super::sources::PageSources;
 use crate::access::{Access, AuthVerdict, Authorization, Fingerprint, Permit, verdict};
 use crate::registry::policy::{JudgedFile, PolicyCounts, PolicyRefusal};
-use crate::registry::{PageRef, ScopeKind};
+use crate::registry::{KnownBad, PageRef, ScopeKind};
 use crate::simple::Format;
 use crate::store::{Holdings, Learned, MetadataIndex, PageStore};
 use crate::upstream::{ForwardTarget, PassThrough, Upstream};
@@ -234,8 +234,23 @@ impl Fetcher {
         if let Err(refusal) = &judged {
             let counts = &self.dependencies.policy_counts;
             counts.refuse(refusal.reason.label());
+        } else if let Some(known) = self.sources.policies().notice(file) {
+            self.say_vulnerable(file, &known);
         }
         judged
+    }
+
+    fn say_vulnerable(&self, file: &JudgedFile<'_>, known: &KnownBad) {
+        let counts = &self.dependencies.policy_counts;
+        if counts.give_vulnerable(file.filename, known) {
+            let severity = known.severity.unwrap_or_default();
+            tracing::warn!(
+                file = file.filename,
+                id = %known.id,
+                %severity,
+                "a file with a known vulnerability is given (policy.vulnerable)"
+            );
+        }
     }
 
     pub fn standing(&self, request: &PageRequest, now: Instant) -> Authorization {

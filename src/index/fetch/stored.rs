@@ -147,7 +147,7 @@ impl Fetcher {
         mut rewritten: RewrittenPage,
     ) -> Result<Arc<Page>, PageError> {
         for (reason, files) in &rewritten.collected.refused {
-            tracing::info!(page = %address.path(), files, reason, "files are left out of a page by policy (min_age, undated)");
+            tracing::info!(page = %address.path(), files, reason, "files are left out of a page by policy");
             self.dependencies.policy_counts.leave_out(reason, *files);
         }
         let collected = &mut rewritten.collected;

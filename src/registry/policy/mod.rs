@@ -37,7 +37,7 @@ pub use self::counts::PolicyCounts;
 pub use self::exception::{ExceptionConfig, ExceptionError, PolicyException};
 pub use self::reading::{AgeReading, PolicyReading};
 pub use self::reason::{AgeSince, PolicyReason, PolicyRefusal};
-use super::Scope;
+use super::{AdvisoryRule, FeedState, KnownBad, Scope};
 use crate::simple::{ProjectName, usual_project};
 
 /// The facts of a file that policies judge it by.
@@ -106,6 +106,8 @@ pub struct Policies {
     /// Of GitLab's own files.
     pub gitlab: AgeRule,
     pub mirrors: HashMap<Scope, AgeRule>,
+    /// What is known of files, of whichever source.
+    pub advisories: AdvisoryRule,
     pub exceptions: Vec<Arc<PolicyException>>,
 }
 
@@ -130,25 +132,50 @@ impl Policies {
 
     /// Whether any file of this source can be refused, so that its facts have to be found.
     pub fn judge_any(&self, source: &Scope) -> bool {
-        self.age(source).is_some()
+        self.age(source).is_some() || self.advisories.feed.is_some()
     }
 
     /// What was judged before this moved has to be judged again.
     pub fn generation(&self) -> u64 {
-        0
+        self.advisories.generation()
+    }
+
+    /// Why nothing at all may be had now, if that is so: nothing can be known of it.
+    pub fn closed(&self, now: SystemTime) -> Option<FeedState> {
+        self.advisories.feed.as_ref()?.closed(now)
     }
 
     pub fn judge(&self, file: &JudgedFile<'_>, now: SystemTime) -> PolicyVerdict {
-        let Some(rule) = self.age(file.source) else {
-            return PolicyVerdict::Allowed;
-        };
-        let Some(reason) = rule.refuse(file.uploaded, file.first_seen, now) else {
+        let Some(reason) = self.refuse(file, now) else {
             return PolicyVerdict::Allowed;
         };
         match self.exception(file, now) {
             Some(exception) => PolicyVerdict::Excepted(exception),
             None => PolicyVerdict::Refused(reason),
         }
+    }
+
+    /// The gravest reason against a file.
+    fn refuse(&self, file: &JudgedFile<'_>, now: SystemTime) -> Option<PolicyReason> {
+        if let Some(known) = self.advisories.refusal(file.project, file.filename) {
+            return Some(PolicyReason::known(known));
+        }
+        let rule = self.age(file.source)?;
+        rule.refuse(file.uploaded, file.first_seen, now)
+    }
+
+    /// The record by which a file may not be had, unless an exception lets it pass.
+    pub fn known_bad(&self, file: &JudgedFile<'_>, now: SystemTime) -> Option<KnownBad> {
+        let known = self.advisories.refusal(file.project, file.filename)?;
+        match self.exception(file, now) {
+            Some(_) => None,
+            None => Some(known),
+        }
+    }
+
+    /// What is to be said of a file that may be had all the same.
+    pub fn notice(&self, file: &JudgedFile<'_>) -> Option<KnownBad> {
+        self.advisories.notice(file.project, file.filename)
     }
 
     /// What lets a file pass that a policy would refuse.

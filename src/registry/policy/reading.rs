@@ -18,6 +18,8 @@ pub struct PolicyReading {
     pub refused: Vec<(&'static str, u64)>,
     /// Files that were left out of pages, likewise.
     pub left_out: Vec<(&'static str, u64)>,
+    /// Requests for files with a known vulnerability that were given, by severity.
+    pub vulnerable: Vec<(&'static str, u64)>,
 }
 
 /// The minimum age of a source.
@@ -34,6 +36,7 @@ impl PolicyReading {
         let mut read = Self {
             refused: counts.refused(),
             left_out: counts.left_out(),
+            vulnerable: counts.vulnerable(),
             ..Self::default()
         };
         for (source, rule) in &policies.mirrors {

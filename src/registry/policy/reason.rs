@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::registry::{KnownBad, Severity};
+
 /// From when a file's age counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AgeSince {
@@ -24,17 +26,33 @@ pub enum PolicyReason {
     },
     /// There is a minimum age in this section, and it is not known how old the file is.
     Undated { section: Arc<str> },
+    /// By the record of this id.
+    Malware { id: Arc<str> },
+    /// By the record of this id, and by `policy.vulnerable`.
+    Vulnerable { id: Arc<str>, severity: Severity },
 }
 
 impl PolicyReason {
     /// Every label, for those who count by it.
-    pub const LABELS: [&'static str; 2] = ["min_age", "undated"];
+    pub const LABELS: [&'static str; 4] = ["min_age", "undated", "malware", "vulnerable"];
+
+    pub(super) fn known(known: KnownBad) -> Self {
+        match known.severity {
+            None => Self::Malware { id: known.id },
+            Some(severity) => Self::Vulnerable {
+                id: known.id,
+                severity,
+            },
+        }
+    }
 
     /// One of a closed set of words, as logs and metrics have it.
     pub fn label(&self) -> &'static str {
         match self {
             Self::TooYoung { .. } => "min_age",
             Self::Undated { .. } => "undated",
+            Self::Malware { .. } => "malware",
+            Self::Vulnerable { .. } => "vulnerable",
         }
     }
 
@@ -43,6 +61,8 @@ impl PolicyReason {
         match self {
             Self::TooYoung { .. } => "a file younger than its source's min_age",
             Self::Undated { .. } => "a file whose upload date is not known, where min_age is set",
+            Self::Malware { .. } => "a file that is known to be malware (policy.advisories)",
+            Self::Vulnerable { .. } => "a file with a known vulnerability (policy.vulnerable)",
         }
     }
 
@@ -50,7 +70,8 @@ impl PolicyReason {
     pub fn ends(&self) -> Option<SystemTime> {
         match self {
             Self::TooYoung { until, .. } => Some(*until),
-            Self::Undated { .. } => None,
+            // When the records change, pages are made again.
+            Self::Undated { .. } | Self::Malware { .. } | Self::Vulnerable { .. } => None,
         }
     }
 }
@@ -85,6 +106,16 @@ impl fmt::Display for PolicyRefusal {
                 f,
                 "its index does not say when this file was uploaded, and {section}.min_age is set: \
                  it counts as too young ({section}.undated)"
+            ),
+            PolicyReason::Malware { id } => write!(
+                f,
+                "{id}: this file is known to be malware (policy.advisories): do not install it, and \
+                 ask the operator of larder if you have it already"
+            ),
+            PolicyReason::Vulnerable { id, severity } => write!(
+                f,
+                "{id}: this file has a known vulnerability of severity {severity}, and \
+                 policy.vulnerable is \"refuse\": take a version in which it is fixed"
             ),
         }
     }

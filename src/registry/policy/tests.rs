@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::registry::{AdvisoryFeed, AdvisorySetBuilder, Severity, StaleRule, VulnerableRule};
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -30,6 +31,7 @@ fn policies() -> Policies {
         gitlab: rule("gitlab", Undated::Hide),
         mirrors: HashMap::from([(pypi, rule("mirrors.pypi", Undated::FirstSeen))]),
         exceptions: vec![Arc::new(PolicyException::parse(&written).expect("good"))],
+        ..Policies::default()
     }
 }
 
@@ -137,4 +139,73 @@ fn an_exception_lets_its_versions_pass_until_it_is_over() {
         "2027-01-31T12:00:00Z",
     );
     assert_eq!(old, PolicyVerdict::Allowed, "it needs none");
+}
+
+#[test]
+fn what_is_known_to_be_bad_is_refused_before_its_age_counts_unless_it_is_excepted() {
+    let mut builder = AdvisorySetBuilder::default();
+    for (place, record) in (0..).zip([
+        r#"{"id": "MAL-1", "affected": [{"package": {"ecosystem": "PyPI", "name": "Some_Lib"}, "versions": ["1.0"]}]}"#,
+        r#"{"id": "MAL-2", "affected": [{"package": {"ecosystem": "PyPI", "name": "urllib3"}, "versions": ["2.6.1"]}]}"#,
+        r#"{"id": "GHSA-3", "database_specific": {"severity": "HIGH"}, "affected": [{"package": {"ecosystem": "PyPI", "name": "old"}, "versions": ["1.0"]}]}"#,
+    ]) {
+        builder.add(record.as_bytes(), place).expect("a record");
+    }
+    let feed = AdvisoryFeed::new(Duration::ZERO, StaleRule::Refuse);
+    let now = at("2027-01-01T00:00:00Z");
+    feed.replace(Arc::new(builder.finish()), now);
+    let mut policies = policies();
+    policies.advisories = AdvisoryRule {
+        feed: Some(Arc::new(feed)),
+        vulnerable: VulnerableRule::Log,
+        min_severity: Severity::Medium,
+    };
+    let gitlab = Scope::project(42).expect("a project");
+    let mirror = Scope::mirror("other").expect("a name");
+    let judge = |policies: &Policies, source: &Scope, filename: &str, now: SystemTime| {
+        let file = JudgedFile {
+            source,
+            project: None,
+            filename,
+            uploaded: Some(now - WEEK / 2),
+            first_seen: None,
+        };
+        let verdict = policies.judge(&file, now);
+        match verdict {
+            PolicyVerdict::Refused(reason) => reason.label(),
+            PolicyVerdict::Excepted(_) => "excepted",
+            PolicyVerdict::Allowed => "allowed",
+        }
+    };
+    let wheel = |name: &str| format!("{name}-py3-none-any.whl");
+    for (filename, at_gitlab, at_mirror) in [
+        (wheel("some_lib-1.0"), "malware", "malware"),
+        ("some-lib-1.0.0.tar.gz".to_owned(), "malware", "malware"),
+        ("some.lib.tar.gz".to_owned(), "min_age", "allowed"),
+        ("some_lib-unknown.zip".to_owned(), "malware", "malware"),
+        (wheel("some_lib-1.1"), "min_age", "allowed"),
+        (wheel("urllib3-2.6.1"), "excepted", "excepted"),
+        (wheel("old-1.0"), "min_age", "allowed"),
+    ] {
+        assert_eq!(
+            judge(&policies, &gitlab, &filename, now),
+            at_gitlab,
+            "{filename}"
+        );
+        assert_eq!(
+            judge(&policies, &mirror, &filename, now),
+            at_mirror,
+            "{filename}"
+        );
+    }
+    let over = at("2027-03-01T00:00:00Z");
+    let urllib3 = wheel("urllib3-2.6.1");
+    assert_eq!(judge(&policies, &mirror, &urllib3, over), "malware");
+    policies.advisories.vulnerable = VulnerableRule::Refuse;
+    assert_eq!(
+        judge(&policies, &mirror, &wheel("old-1.0"), now),
+        "vulnerable"
+    );
+    policies.advisories.min_severity = Severity::Critical;
+    assert_eq!(judge(&policies, &mirror, &wheel("old-1.0"), now), "allowed");
 }

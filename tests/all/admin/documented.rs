@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
 
+use crate::common::advisories::{Records, of_all, rated, record};
 use crate::common::delivery::{eventually, kept};
 use crate::server::tls::{LOCAL, Secured};
 use crate::store::maintenance::{blob_path, body_of_a_page};
@@ -46,6 +47,7 @@ const SCENARIOS: &[Scenario] = &[
     DISK_FULL,
     READ_ONLY,
     CONFIG_REFUSED,
+    ADVISORIES,
     CERTIFICATE,
     OWN_TOKEN_DEAD,
     NO_GITLAB,
@@ -704,6 +706,80 @@ const CONFIG_REFUSED: Scenario = Scenario {
 #[test]
 fn a_refused_configuration_is_said() {
     shows(&CONFIG_REFUSED);
+}
+
+const ADVISORIES: Scenario = Scenario {
+    shows: &[
+        "larder_advisories{kind=\"malware\"}",
+        "larder_advisories{kind=\"vulnerability\"}",
+        "larder_advisories{kind=\"withdrawn\"}",
+        "larder_advisories{kind=\"other\"}",
+        "larder_advisories{kind=\"unreadable\"}",
+        "larder_advisories_age_seconds",
+        "larder_advisories_ignored_ranges",
+        "larder_degraded{reason=\"advisories_stale\"}",
+        "larder_degraded{reason=\"advisories_unreadable\"}",
+        "larder_policy_refusals_total{policy=\"malware\"}",
+        "larder_policy_refusals_total{policy=\"vulnerable\"}",
+        "larder_vulnerable_files_total{severity=\"high\"}",
+    ],
+    play: play_advisories,
+};
+
+fn play_advisories(look: Look<'_>) {
+    let gitlab = GitLab::start();
+    let mut index = PublicIndex::builder();
+    for name in ["evil", "old"] {
+        index = index.offering(Distribution::new(name, "1.0").wheel());
+    }
+    let index = index.start();
+    let mut withdrawn = of_all("MAL-2", "kestrel");
+    withdrawn["withdrawn"] = "2026-11-01T00:00:00Z".into();
+    let mut of_git = record("PYSEC-3", "kestrel", &["9"]);
+    of_git["affected"][0]["ranges"] = serde_json::json!([{"type": "GIT", "events": []}]);
+    let known = [
+        of_all("MAL-1", "evil"),
+        withdrawn,
+        of_git,
+        rated(of_all("GHSA-1", "old"), "HIGH"),
+        serde_json::json!({"id": "GHSA-4"}),
+        serde_json::json!({"no": "record"}),
+    ];
+    let records = Records::new(&known);
+    let larder = |more: &str| {
+        Larder::builder(&gitlab)
+            .mirror("pypi", &index)
+            .sections(&records.section(more))
+            .start()
+    };
+    let ask = |larder: &Larder, name: &str| {
+        let wheel = Distribution::new(name, "1.0").wheel();
+        let address = crate::common::mirror::file(&index, &wheel.filename);
+        larder.client().get(&address).status
+    };
+    let logging = larder("");
+    assert_eq!((ask(&logging, "evil"), ask(&logging, "old")), (403, 200));
+    eventually("what is vulnerable is counted", || {
+        let counted = logging.metric("larder_vulnerable_files_total{severity=\"high\"}");
+        counted == Some(1.0)
+    });
+    look(&logging.client());
+    records.put("no record\n");
+    logging.wait_for_log("those of before stay in force");
+    look(&logging.client());
+    records.replace(&known);
+    let refusing = larder("vulnerable = \"refuse\"");
+    assert_eq!(ask(&refusing, "old"), 403);
+    look(&refusing.client());
+    records.grow_old();
+    let closed = larder("advisories_max_age = \"10m\"");
+    assert_eq!(ask(&closed, "old"), 503);
+    look(&closed.client());
+}
+
+#[test]
+fn advisories_are_said() {
+    shows(&ADVISORIES);
 }
 
 const CERTIFICATE: Scenario = Scenario {

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use larder::registry::{AdminEndpoint, Route};
 
+use crate::common::advisories::{Records, rated, record};
 use crate::common::delivery::{eventually, patiently};
 use crate::common::mirror::{FORMATS, HTML, JSON, file, get_as, names, page};
 use crate::support::larder::Builder;
@@ -28,7 +29,7 @@ enum Word {
 }
 
 /// Each version with what policies say of it: at GitLab, which has told all dates, and at a mirror.
-const FILES: [(&str, Word, Word); 5] = [
+const FILES: [(&str, Word, Word); 7] = [
     ("1.0", Word::Given, Word::Given),
     // A day old.
     (
@@ -48,6 +49,17 @@ const FILES: [(&str, Word, Word); 5] = [
         "5.0",
         Word::Refused("gitlab.min_age"),
         Word::Refused("mirrors.pypi.min_age"),
+    ),
+    // What is known to be bad is said before anything of its age.
+    (
+        "6.0",
+        Word::Refused("MAL-2026-6: "),
+        Word::Refused("MAL-2026-6: "),
+    ),
+    (
+        "7.0",
+        Word::Refused("GHSA-7777-7777-7777: "),
+        Word::Refused("GHSA-7777-7777-7777: "),
     ),
 ];
 
@@ -73,6 +85,7 @@ fn age(version: &str) -> u64 {
 struct World {
     gitlab: GitLab,
     index: PublicIndex,
+    records: Records,
 }
 
 impl World {
@@ -91,18 +104,32 @@ impl World {
                 _ => offer.uploaded(&text),
             });
         }
-        Self { gitlab, index }
+        let vulnerable = record("GHSA-7777-7777-7777", PROJECT, &["7.0"]);
+        Self {
+            gitlab,
+            index,
+            records: Records::new(&[
+                record("MAL-2026-6", "Some_Lib", &["6"]),
+                rated(vulnerable, "LOW"),
+            ]),
+        }
     }
 
     fn larder(&self, has_policies: bool, top: &str) -> Builder {
         let rule = if has_policies { "min_age = \"7d\"" } else { "" };
-        let exceptions = if has_policies { EXCEPTIONS } else { "" };
+        let mut sections = DATES.to_owned();
+        if has_policies {
+            sections += EXCEPTIONS;
+            sections += &self
+                .records
+                .section("vulnerable = \"refuse\"\nmin_severity = \"low\"");
+        }
         Larder::builder(&self.gitlab)
             .setting(top)
             .gitlab_setting(rule)
             .forward("pypi")
             .mirror_with("pypi", &self.index, &format!("ttl = \"0s\"\n{rule}"))
-            .sections(&format!("{DATES}{exceptions}"))
+            .sections(&sections)
     }
 }
 
@@ -307,6 +334,7 @@ fn row(route: &Route) -> &'static str {
         Route::Mirrored(_) => "judged: below a mirror",
         Route::ProjectPage(_) => "judged: made of the page",
         Route::Upload { .. } => "no file: an upload",
+        Route::Osv(_) => "no file: a record",
         Route::Admin(endpoint) => match endpoint {
             AdminEndpoint::Live
             | AdminEndpoint::Ready
@@ -339,6 +367,7 @@ fn r34_every_kind_of_address_has_a_row() {
         (format!("/-/projects/42/{PROJECT}"), false),
         (format!("/-/mirrors/pypi/{PROJECT}"), false),
         (path::upload(42), false),
+        ("/-/osv/v1/vulns/MAL-2026-6".to_owned(), false),
         ("/-/status".to_owned(), false),
     ] {
         let route = Route::from_path(&address).expect("an address of larder's");
@@ -360,7 +389,7 @@ fn r34_every_kind_of_address_has_a_row() {
     }
     met.sort_unstable();
     met.dedup();
-    assert_eq!(met.len(), 8, "a row for each kind: {met:?}");
+    assert_eq!(met.len(), 9, "a row for each kind: {met:?}");
 }
 
 /// A stranger is told what GitLab tells it, and nothing of a policy.
@@ -388,7 +417,7 @@ fn r34_a_policy_is_told_to_callers_that_may_see_the_file() {
 fn r34_files_of_gitlabs_without_a_date_go_by_undated() {
     for (undated, lines, listed) in [
         ("hide", "", 0),
-        ("show", "undated = \"show\"", 5),
+        ("show", "undated = \"show\"", 7),
         ("first-seen", "undated = \"first-seen\"", 0),
     ] {
         let world = World::new();
@@ -563,7 +592,7 @@ fn policies_and_exceptions_are_told() {
         !status.to_string().contains("some-lib"),
         "no name: {status}"
     );
-    assert_eq!(status["upload_dates"]["told"], 5);
+    assert_eq!(status["upload_dates"]["told"], 7);
     let explained = larder.command(&["explain", &path::project_page(42, PROJECT)]);
     let explained = String::from_utf8_lossy(&explained.stdout).into_owned();
     for part in [
