@@ -1,7 +1,8 @@
 //! The pages of what a wheel requires, asked for ahead of the caller that takes it.
 //!
-//! By the way of the caller's own question, and only where that would be upstream's to answer. Must
-//! not know how it is known what a wheel requires.
+//! By the way of the caller's own question, and only where that would be upstream's to answer; no
+//! further than to the index that gave the wheel. Must not know how it is known what a wheel
+//! requires.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,10 +11,14 @@ use std::time::{Duration, Instant};
 use super::Pages;
 use super::cache::freshness::UpstreamVerdict;
 use super::cache::memory::CacheKey;
+use super::error::PageError;
+use super::fetch::Fetched;
+use super::read_ahead::AnswerAhead;
 use super::request::{PageReply, PageRequest};
 use crate::access::{Authorization, Caller};
-use crate::registry::{PageRef, Scope};
+use crate::registry::{FileRef, PageRef, Scope};
 use crate::simple::{Format, ProjectName};
+use crate::upstream::Peer;
 use crate::values::{clock, correlation};
 
 /// A page must count as fresh for so long at least to be read ahead.
@@ -68,15 +73,19 @@ impl AheadReader {
         )]
         tokio::spawn(correlation::carried(async move {
             let epoch = pages.fetcher.epoch();
-            match pages.online_page(&request, now).await {
+            let answer = match pages.page_ahead(&request, now).await {
                 Ok(PageReply::PassThrough(answer)) if !answer.asks_for_a_pause() => {
-                    pages.read_ahead.hold(&request, answer, epoch);
+                    AnswerAhead::PassThrough(answer)
                 }
-                Ok(_) => {}
+                Err(Fetched::Forward { answer, to }) => AnswerAhead::Forward { answer, to },
+                Ok(_) => return,
                 Err(why) => {
+                    let why = PageError::from(why);
                     tracing::debug!(page = %request.page.path(), error = %why, "a page cannot be read ahead");
+                    return;
                 }
-            }
+            };
+            pages.read_ahead.hold(&request, answer, epoch);
         }));
     }
 }
@@ -87,7 +96,7 @@ impl Pages {
     pub fn ahead_reader(
         self: &Arc<Self>,
         caller: &Caller,
-        wheel: &str,
+        wheel: &FileRef,
         now: Instant,
     ) -> Option<AheadReader> {
         let who = caller.fingerprint();
@@ -100,37 +109,41 @@ impl Pages {
         })
     }
 
+    /// What the index itself has. Where GitLab redirects, the redirect is not followed.
+    async fn page_ahead(&self, request: &PageRequest, now: Instant) -> Result<PageReply, Fetched> {
+        if request.page.scope.is_mirror() {
+            return Ok(self.mirrored(request, now).await?);
+        }
+        self.own(request, now).await
+    }
+
     /// Whether the caller's question for this page would be upstream's to answer, and may be asked.
     fn has_to_ask(&self, request: &PageRequest, now: Instant) -> bool {
         let fetcher = &self.fetcher;
+        let page = &request.page;
         let changes = fetcher.changes().read();
-        let forward = self
-            .forwards
-            .recall(request, now, changes, fetcher.access());
-        let page = match forward {
-            Some(mirror) => PageRef {
-                scope: mirror,
-                name: request.page.name.clone(),
-            },
-            None => request.page.clone(),
-        };
-        if page.scope.is_mirror() && self.refuse_private(page.name.as_ref()).is_err() {
+        let forwards = &self.forwards;
+        if page.scope.is_mirror() {
+            if self.refuse_private(page.name.as_ref()).is_err() {
+                return false;
+            }
+        } else if self.is_followed_by_another(&page.scope)
+            || forwards
+                .recall(request, now, changes, fetcher.access())
+                .is_some()
+        {
             return false;
         }
         let fresh_for = match fetcher.sources.mirror(&page.scope) {
             Some(mirror) => mirror.ttl,
             None => fetcher.config.ttl.0.min(fetcher.access().cache_ttl()),
         };
-        let is_too_large = fetcher.large.recall(&page).is_some();
-        if fresh_for < FRESH_MIN || is_too_large || fetcher.refused_lately(&page, now).is_some() {
+        let is_too_large = fetcher.large.recall(page).is_some();
+        if fresh_for < FRESH_MIN || is_too_large || fetcher.refused_lately(page, now).is_some() {
             return false;
         }
-        let there = PageRequest {
-            page,
-            ..request.clone()
-        };
-        let key = CacheKey::new(there.page.clone(), there.format, &there.caller);
-        let Authorization::Proven(_) = fetcher.standing(&there, now) else {
+        let key = CacheKey::new(page.clone(), request.format, &request.caller);
+        let Authorization::Proven(_) = fetcher.standing(request, now) else {
             return true;
         };
         match fetcher.memory.entry(&key) {
@@ -139,5 +152,10 @@ impl Pages {
                 .is_shown_unasked(),
             None => true,
         }
+    }
+
+    /// Whether a parent answers for pages of this scope, which follows GitLab's redirects itself.
+    fn is_followed_by_another(&self, scope: &Scope) -> bool {
+        matches!(self.peer_of(scope), Peer::Parent(_) | Peer::Parents(_))
     }
 }

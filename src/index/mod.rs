@@ -42,7 +42,7 @@ use crate::access::{Authorization, Fingerprint};
 use crate::registry::policy::{ExceptionConfig, JudgedFile, PolicyReading};
 use crate::registry::{FileRef, KnownBad, PageRef, Route, Scope};
 use crate::simple::{Format, ProjectName};
-use crate::upstream::{Forward, PassThrough, Peer, UpstreamError};
+use crate::upstream::{Forward, ForwardTarget, PassThrough, Peer, UpstreamError};
 use crate::values::cache_status::CacheStatus;
 use crate::values::clock;
 use crate::values::single_flight::SingleFlight;
@@ -63,7 +63,7 @@ pub use follow::PublicIndex;
 use follow::{FollowTarget, Following, offline_forward};
 pub use lookup::{PathLookup, lookup};
 use offline::OfflinePages;
-use read_ahead::{FoundAhead, ReadAhead};
+use read_ahead::{AnswerAhead, FoundAhead, GivenFiles, ReadAhead};
 pub use recent::GivenPages;
 use recent::RecentPages;
 pub use refresh::RefreshedPage;
@@ -299,13 +299,23 @@ impl Pages {
         };
         let was_ahead = !matches!(ahead, FoundAhead::Nothing);
         let mut reply = match (ahead, &self.offline) {
-            (FoundAhead::Answer(answer), _) => PageReply::PassThrough(answer),
+            (FoundAhead::Answer(AnswerAhead::PassThrough(answer), asked), _) => {
+                if request.page.scope.is_mirror() {
+                    PageReply::PassThrough(answer)
+                } else {
+                    Box::pin(self.refused(request, answer, asked, now)).await?
+                }
+            }
+            (FoundAhead::Answer(AnswerAhead::Forward { answer, to }, asked), _) => {
+                let forwarded = self.forwarded(request, answer, *to, asked, now);
+                Box::pin(forwarded).await?
+            }
             (_, Some(offline)) => Box::pin(self.offline_page(offline, request, now)).await?,
             (_, None) => self.online_page(request, now).await?,
         };
         if let PageReply::Page { page, status, .. } = &mut reply {
             if was_ahead || *status != CacheStatus::HIT {
-                self.read_ahead.given(request, now);
+                self.read_ahead.given(request, GivenFiles::of(page), now);
             }
             self.finish(request, page).await;
         }
@@ -395,48 +405,77 @@ impl Pages {
         request: &PageRequest,
         now: Instant,
     ) -> Result<PageReply, PageError> {
-        let name = request.page.name.as_ref();
         let access = self.fetcher.access();
         let changes = self.fetcher.changes().read();
-        let mirror = match self.forwards.recall(request, now, changes, access) {
-            Some(mirror) => {
-                self.refuse_private(name)?;
-                mirror
+        if let Some(mirror) = self.forwards.recall(request, now, changes, access) {
+            self.refuse_private(request.page.name.as_ref())?;
+            return Box::pin(self.in_place(request, mirror, now)).await;
+        }
+        match self.own(request, now).await {
+            Ok(PageReply::PassThrough(answer)) => {
+                Box::pin(self.refused(request, answer, now, now)).await
             }
-            None => match self.own(request, now).await {
-                Ok(reply) => {
-                    let mut mirror = None;
-                    if let PageReply::PassThrough(answer) = &reply {
-                        mirror = self.not_found_forward(request, answer, now).await?;
-                    }
-                    let Some(mirror) = mirror else {
-                        self.note_past(&request.page, &reply, now);
-                        return Ok(reply);
-                    };
-                    self.forwards.remember(request, mirror.clone(), now);
-                    mirror
-                }
-                Err(Fetched::Forward { answer, to }) => {
-                    self.refuse_private(name)?;
-                    // Larger than what a hit needs.
-                    let target = Box::pin(self.following.target(&self.fetcher, *to, name));
-                    let follows = *self.fetcher.dependencies.upstream.forward() == Forward::Follow;
-                    let mirror = match target.await {
-                        FollowTarget::Mirror(mirror) => mirror,
-                        FollowTarget::Past if follows => {
-                            self.past.note(&request.page, None, now);
-                            return Ok(PageReply::PassThrough(answer));
-                        }
-                        FollowTarget::Past | FollowTarget::Missing => {
-                            return Ok(PageReply::PassThrough(answer));
-                        }
-                    };
-                    self.forwards.remember(request, mirror.clone(), now);
-                    mirror
-                }
-                Err(other) => return Err(other.into()),
-            },
+            Ok(reply) => {
+                self.note_past(&request.page, &reply, now);
+                Ok(reply)
+            }
+            Err(Fetched::Forward { answer, to }) => {
+                // Larger than what a hit needs.
+                Box::pin(self.forwarded(request, answer, *to, now, now)).await
+            }
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// What a refusal of GitLab's comes to, which was asked for it at `asked`: of a GitLab that does
+    /// not forward itself, it may be the mirror's page.
+    async fn refused(
+        &self,
+        request: &PageRequest,
+        answer: PassThrough,
+        asked: Instant,
+        now: Instant,
+    ) -> Result<PageReply, PageError> {
+        let Some(mirror) = self.not_found_forward(request, &answer, now).await? else {
+            return Ok(PageReply::PassThrough(answer));
         };
+        self.forwards.remember(request, mirror.clone(), asked);
+        self.in_place(request, mirror, now).await
+    }
+
+    /// What a redirect of GitLab's comes to, which was asked for it at `asked`.
+    async fn forwarded(
+        &self,
+        request: &PageRequest,
+        answer: PassThrough,
+        to: ForwardTarget,
+        asked: Instant,
+        now: Instant,
+    ) -> Result<PageReply, PageError> {
+        let name = request.page.name.as_ref();
+        self.refuse_private(name)?;
+        let follows = *self.fetcher.dependencies.upstream.forward() == Forward::Follow;
+        let mirror = match self.following.target(&self.fetcher, to, name).await {
+            FollowTarget::Mirror(mirror) => mirror,
+            FollowTarget::Past if follows => {
+                self.past.note(&request.page, None, now);
+                return Ok(PageReply::PassThrough(answer));
+            }
+            FollowTarget::Past | FollowTarget::Missing => {
+                return Ok(PageReply::PassThrough(answer));
+            }
+        };
+        self.forwards.remember(request, mirror.clone(), asked);
+        self.in_place(request, mirror, now).await
+    }
+
+    /// The page of the mirror that answers in GitLab's place.
+    async fn in_place(
+        &self,
+        request: &PageRequest,
+        mirror: Scope,
+        now: Instant,
+    ) -> Result<PageReply, PageError> {
         let in_place = PageRequest {
             page: PageRef {
                 scope: mirror,

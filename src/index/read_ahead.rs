@@ -2,8 +2,13 @@
 //!
 //! A resolver that works through one requirement after another, as pip does, asks for these pages
 //! one by one as soon as it has read the wheel. They are asked for ahead, in that caller's name, of
-//! the index that gave it the wheel's own page, by the same way as the caller's own question: so it
-//! finds what it would be given, or waits for the rest of the way only.
+//! the index whose page gave it this very wheel, by the same way as the caller's own question: so
+//! it finds what it would be given, or waits for the rest of the way only.
+//!
+//! What a private wheel requires may be private too, and be kept at another index, which the
+//! caller asks for itself. So what is read ahead reaches no index that did not give the wheel:
+//! another page of the project's name is no reason to ask, and where GitLab redirects, the redirect
+//! waits for the caller's own question, which alone follows it.
 //!
 //! Upstream is to be asked for nothing more than without this. So it is done for a caller alone
 //! for which upstream was just asked for the wheel's page: it resolves, and finds little here. An
@@ -12,15 +17,18 @@
 //! has no more read ahead. Owns what is remembered of callers. Must not ask upstream.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::cache::page::Page;
 use super::request::PageRequest;
-use crate::access::Fingerprint;
-use crate::registry::{PageRef, Scope};
-use crate::simple::{Format, ProjectName, WheelFilename};
-use crate::upstream::PassThrough;
+use super::rewrite::mirror_files::MirrorFiles;
+use crate::access::{Fingerprint, ListedFiles};
+use crate::registry::{FileRef, PageRef, Scope};
+use crate::simple::{Format, WheelFilename};
+use crate::upstream::{ForwardTarget, PassThrough};
 
 /// A caller is taken to resolve for so long after upstream was last asked for a page of its.
 const RESOLVES_FOR: Duration = Duration::from_secs(60);
@@ -34,7 +42,7 @@ const ANSWER_HELD_FOR: Duration = Duration::from_secs(10);
 const CALLERS_MAX: usize = 256;
 
 /// Of each caller.
-const PROJECTS_MAX: usize = 256;
+const PAGES_MAX: usize = 256;
 
 #[derive(Default)]
 pub(super) struct ReadAhead(Mutex<HashMap<Fingerprint, ResolvingCaller>>);
@@ -42,10 +50,64 @@ pub(super) struct ReadAhead(Mutex<HashMap<Fingerprint, ResolvingCaller>>);
 /// A caller for which upstream was lately asked for a page.
 struct ResolvingCaller {
     seen: Instant,
-    /// Where it was given the page of a project, and in which format.
-    given: HashMap<ProjectName, (Scope, Format)>,
+    /// The pages of projects that it was given, the latest at the end.
+    given: Vec<GivenPage>,
     /// What was read ahead for it and not asked for yet.
     unasked: Vec<PageAhead>,
+}
+
+struct GivenPage {
+    page: PageRef,
+    format: Format,
+    files: GivenFiles,
+}
+
+/// Which files a page lists, for as long as the page is kept.
+pub(super) struct GivenFiles {
+    listed: Vec<(Scope, Weak<ListedFiles>)>,
+    mirrored: Weak<MirrorFiles>,
+}
+
+impl GivenFiles {
+    pub(super) fn of(page: &Page) -> Self {
+        let mut listed = Vec::new();
+        for (scope, files) in page.listings() {
+            listed.push((scope.clone(), Arc::downgrade(files)));
+        }
+        Self {
+            listed,
+            mirrored: Arc::downgrade(page.mirror_files()),
+        }
+    }
+
+    fn contain(&self, file: &FileRef) -> bool {
+        if let Some(path) = file.mirror_path() {
+            let Some(files) = self.mirrored.upgrade() else {
+                return false;
+            };
+            let Some(listed) = files.find(path) else {
+                return false;
+            };
+            return listed.sha256.is_none_or(|digest| digest == file.digest);
+        }
+        for (scope, files) in &self.listed {
+            if *scope == file.scope
+                && let Some(files) = files.upgrade()
+            {
+                return files.contains(file);
+            }
+        }
+        false
+    }
+}
+
+impl GivenPage {
+    /// Whether this page gave the file. A mirror's page gives that mirror's files alone; one that
+    /// came in GitLab's place gives a mirror's too.
+    fn gave(&self, file: &FileRef) -> bool {
+        let scope = &self.page.scope;
+        (!scope.is_mirror() || *scope == file.scope) && self.files.contain(file)
+    }
 }
 
 struct PageAhead {
@@ -53,7 +115,17 @@ struct PageAhead {
     format: Format,
     since: Instant,
     /// What upstream gave in place of a page, and in which epoch.
-    answer: Option<(PassThrough, [u64; 2])>,
+    answer: Option<(AnswerAhead, [u64; 2])>,
+}
+
+/// What upstream gave in place of a page.
+pub(super) enum AnswerAhead {
+    PassThrough(PassThrough),
+    /// GitLab's redirect, which the caller's own question follows.
+    Forward {
+        answer: PassThrough,
+        to: Box<ForwardTarget>,
+    },
 }
 
 /// What a caller's question finds that was asked ahead.
@@ -61,14 +133,15 @@ pub(super) enum FoundAhead {
     Nothing,
     /// The page, or it is under way.
     Page,
-    Answer(PassThrough),
+    /// And when upstream was asked.
+    Answer(AnswerAhead, Instant),
 }
 
 impl ResolvingCaller {
     fn new(now: Instant) -> Self {
         Self {
             seen: now,
-            given: HashMap::new(),
+            given: Vec::new(),
             unasked: Vec::new(),
         }
     }
@@ -112,17 +185,17 @@ impl ReadAhead {
             Some((answer, read_in))
                 if !request.insists && age < ANSWER_HELD_FOR && read_in == epoch() =>
             {
-                FoundAhead::Answer(answer)
+                FoundAhead::Answer(answer, ahead.since)
             }
             _ => FoundAhead::Page,
         }
     }
 
-    /// Notes that a caller was given a page that upstream was asked for.
-    pub(super) fn given(&self, request: &PageRequest, now: Instant) {
-        let Some(project) = &request.page.name else {
+    /// Notes that a caller was given a page that upstream was asked for, which lists these files.
+    pub(super) fn given(&self, request: &PageRequest, files: GivenFiles, now: Instant) {
+        if request.page.name.is_none() {
             return;
-        };
+        }
         let who = request.caller.fingerprint();
         let mut callers = self.0.lock();
         if !callers.contains_key(&who) {
@@ -133,28 +206,40 @@ impl ReadAhead {
         }
         let new = || ResolvingCaller::new(now);
         let caller = callers.entry(who).or_insert_with(new);
-        if !caller.resolves(now) || caller.given.len() >= PROJECTS_MAX {
+        if !caller.resolves(now) || caller.given.len() >= PAGES_MAX {
             caller.given.clear();
         }
         caller.seen = now;
-        let place = (request.page.scope.clone(), request.format);
-        caller.given.insert(project.clone(), place);
+        let given = GivenPage {
+            page: request.page.clone(),
+            format: request.format,
+            files,
+        };
+        let is_another =
+            |known: &GivenPage| known.page != given.page || known.format != given.format;
+        caller.given.retain(is_another);
+        caller.given.push(given);
     }
 
-    /// Where this caller was given the page of the project, if it resolves.
+    /// Which page gave this caller the wheel, and in which format, if it resolves.
     pub(super) fn place(
         &self,
         who: Fingerprint,
-        wheel: &str,
+        wheel: &FileRef,
         now: Instant,
     ) -> Option<(Scope, Format)> {
+        let project = WheelFilename::parse(wheel.filename.as_str())?.project;
         let callers = self.0.lock();
         let caller = callers.get(&who)?;
         if !caller.resolves(now) {
             return None;
         }
-        let wheel = WheelFilename::parse(wheel)?;
-        caller.given.get(&wheel.project).cloned()
+        for given in caller.given.iter().rev() {
+            if given.page.name.as_ref() == Some(&project) && given.gave(wheel) {
+                return Some((given.page.scope.clone(), given.format));
+            }
+        }
+        None
     }
 
     /// Whether a page may be read ahead, which then waits to be asked for; at most so many do.
@@ -177,7 +262,7 @@ impl ReadAhead {
     }
 
     /// Keeps what upstream gave in place of a page, unless it was asked for meanwhile.
-    pub(super) fn hold(&self, request: &PageRequest, answer: PassThrough, epoch: [u64; 2]) {
+    pub(super) fn hold(&self, request: &PageRequest, answer: AnswerAhead, epoch: [u64; 2]) {
         let mut callers = self.0.lock();
         if let Some(caller) = callers.get_mut(&request.caller.fingerprint())
             && let Some(position) = caller.position(request)
@@ -195,11 +280,19 @@ mod tests {
 
     use super::*;
     use crate::access::Caller;
+    use crate::registry::{Route, ScopeKind};
 
     const EPOCH: [u64; 2] = [1, 1];
 
+    fn project(id: &str) -> Scope {
+        Scope::parse(ScopeKind::Project, id).expect("a scope")
+    }
+
     fn request(name: &str) -> PageRequest {
-        let scope = Scope::mirror("pypi").expect("a scope");
+        requested(project("1"), name)
+    }
+
+    fn requested(scope: Scope, name: &str) -> PageRequest {
         PageRequest {
             caller: Caller::anonymous(),
             page: PageRef::parse(scope, name).expect("a page"),
@@ -217,44 +310,90 @@ mod tests {
         match table.asked(request, || epoch, now) {
             FoundAhead::Nothing => "nothing",
             FoundAhead::Page => "page",
-            FoundAhead::Answer(_) => "answer",
+            FoundAhead::Answer(..) => "answer",
         }
     }
 
-    fn refusal() -> PassThrough {
-        PassThrough {
+    fn refusal() -> AnswerAhead {
+        AnswerAhead::PassThrough(PassThrough {
             status: StatusCode::NOT_FOUND,
             reason: None,
             headers: HeaderMap::new(),
             body: Bytes::new(),
+        })
+    }
+
+    /// A file of GitLab's by its project, its digest's digits and its name.
+    fn file(project: &str, digit: &str, name: &str) -> FileRef {
+        let digest = digit.repeat(64);
+        let path = format!("/api/v4/projects/{project}/packages/pypi/files/{digest}/{name}");
+        let uri = path.parse().expect("a path");
+        match Route::parse(&http::Method::GET, &uri) {
+            Ok(Route::File(file)) => file,
+            other => panic!("{path}: {other:?}"),
+        }
+    }
+
+    fn nothing() -> GivenFiles {
+        GivenFiles {
+            listed: Vec::new(),
+            mirrored: Weak::new(),
+        }
+    }
+
+    fn listing(scope: &Scope, files: &Arc<ListedFiles>) -> GivenFiles {
+        GivenFiles {
+            listed: vec![(scope.clone(), Arc::downgrade(files))],
+            mirrored: Weak::new(),
         }
     }
 
     #[test]
-    fn a_caller_resolves_for_a_while_and_where_it_was_given_the_wheels_page() {
+    fn a_caller_resolves_for_a_while_and_where_it_was_given_this_very_wheel() {
         let start = Instant::now();
         let table = ReadAhead::default();
         let who = Caller::anonymous().fingerprint();
-        let wheel = "whole-1.0-py3-none-any.whl";
-        assert!(table.place(who, wheel, start).is_none());
+        let wheel = file("1", "a", "whole-1.0-py3-none-any.whl");
+        assert!(table.place(who, &wheel, start).is_none());
         assert!(!table.begin(&request("part"), 8, start));
-        table.given(&request("whole"), start);
-        let scope = Scope::mirror("pypi").expect("a scope");
-        assert_eq!(table.place(who, wheel, start), Some((scope, Format::Json)));
-        assert!(
-            table
-                .place(who, "other-1.0-py3-none-any.whl", start)
-                .is_none()
-        );
-        assert!(table.place(who, "whole-1.0.tar.gz", start).is_none());
-        assert!(table.place(who, wheel, start + RESOLVES_FOR).is_none());
+        let source = file("1", "a", "whole-1.0.tar.gz");
+        let files = Arc::new(ListedFiles::new([&wheel, &source]));
+        let page = |id: &str| {
+            (
+                requested(project(id), "whole"),
+                listing(&project(id), &files),
+            )
+        };
+        let (here, listed) = page("1");
+        table.given(&here, listed, start);
+        let place = Some((project("1"), Format::Json));
+        assert_eq!(table.place(who, &wheel, start), place);
+        for another in [
+            file("2", "a", "whole-1.0-py3-none-any.whl"),
+            file("1", "b", "whole-1.0-py3-none-any.whl"),
+            file("1", "a", "other-1.0-py3-none-any.whl"),
+            source.clone(),
+        ] {
+            assert!(table.place(who, &another, start).is_none(), "{another:?}");
+        }
+        // A page of the same project's name at another index, or of an index of that name.
+        let (there, listed) = page("2");
+        table.given(&there, listed, start);
+        let mirror = Scope::mirror("pypi").expect("a scope");
+        let listed = listing(&project("1"), &files);
+        table.given(&requested(mirror, "whole"), listed, start);
+        assert_eq!(table.place(who, &wheel, start), place);
+        assert!(table.place(who, &wheel, start + RESOLVES_FOR).is_none());
+        // The page is not kept any more.
+        drop(files);
+        assert!(table.place(who, &wheel, start).is_none());
     }
 
     #[test]
     fn unasked_pages_are_bounded_and_forgiven_in_time() {
         let start = Instant::now();
         let table = ReadAhead::default();
-        table.given(&request("whole"), start);
+        table.given(&request("whole"), nothing(), start);
         assert!(table.begin(&request("one"), 2, start));
         assert!(!table.begin(&request("one"), 2, start), "once");
         assert!(table.begin(&request("two"), 2, start));
@@ -263,7 +402,7 @@ mod tests {
         assert_eq!(found(&table, &request("one"), EPOCH, start), "nothing");
         assert!(table.begin(&request("three"), 2, start));
         let later = start + UNASKED_COUNTS_FOR;
-        table.given(&request("whole"), later);
+        table.given(&request("whole"), nothing(), later);
         assert!(table.begin(&request("four"), 2, later));
         let html = PageRequest {
             format: Format::Html,
@@ -288,7 +427,7 @@ mod tests {
             (insisting, EPOCH, start, "page"),
         ] {
             let table = ReadAhead::default();
-            table.given(&request("whole"), start);
+            table.given(&request("whole"), nothing(), start);
             assert!(table.begin(&request("part"), 8, start));
             table.hold(&request("part"), refusal(), EPOCH);
             assert_eq!(found(&table, &asked, epoch, now), told, "{epoch:?}");

@@ -187,8 +187,7 @@ impl Services {
 
     /// What reads pages ahead for a client that takes this file.
     fn ahead_reader(&self, client: &Caller, file: &FileRef, now: Instant) -> Option<AheadReader> {
-        let filename = file.filename.as_str();
-        self.pages.ahead_reader(client, filename, now)
+        self.pages.ahead_reader(client, file, now)
     }
 
     async fn file(

@@ -309,3 +309,72 @@ fn r31_a_private_name_is_not_read_ahead_at_a_mirror() {
     index.log().assert_nothing_unexpected();
     index.assert_never_told(&[token::READER]);
 }
+
+/// The names of the pages that an index was asked for.
+fn asked_of(index: &PublicIndex) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in index.log().entries() {
+        let path = entry.head.path().trim_end_matches('/');
+        if let Some((_, name)) = path.rsplit_once("/simple/") {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+#[test]
+fn r31_what_a_private_wheel_requires_reaches_no_index_that_did_not_give_the_wheel() {
+    let index = PublicIndex::builder()
+        .offering(&Distribution::new("numpy", "2.0").wheel())
+        .start();
+    let gitlab = GitLab::start();
+    let numpy = needing("numpy", &["acme-mkl"]);
+    gitlab.publish(42, &numpy);
+    publish(&gitlab, &["acme-mkl"]);
+    let larder = Larder::builder(&gitlab)
+        .mirror("pypi", &index)
+        .forward("pypi")
+        .sections(LASTING)
+        .start();
+    let client = larder.client().private_token(token::DEVELOPER);
+    // The page of the same project that was given last is another index's.
+    client.get(&path::project_page(42, "numpy")).expect(200);
+    client.get(&mirror::page("numpy")).expect(200);
+    client.get(&path::project_file(42, &numpy)).expect(200);
+    eventually("it is read ahead where the wheel is from", || {
+        pages(&gitlab) == ["numpy", "acme-mkl"]
+    });
+    settle(&gitlab);
+    assert_eq!(asked_of(&index), ["numpy"]);
+    let colleague = larder.client().private_token(token::READER);
+    colleague.get(&mirror::page("numpy"));
+    colleague.get(&path::project_file(42, &numpy)).expect(200);
+    settle(&gitlab);
+    assert_eq!(asked_of(&index), ["numpy"], "a page that lists it not");
+}
+
+#[test]
+fn r31_a_redirect_that_was_read_ahead_is_followed_when_the_caller_asks() {
+    let index = PublicIndex::builder()
+        .offering(&Distribution::new("right-pad", "1.0").wheel())
+        .start();
+    let gitlab = GitLab::start();
+    // The one is kept in another project, which the client will ask.
+    let acme = needing("acme-a", &["acme-b", "right-pad"]);
+    gitlab.publish(42, &acme);
+    let larder = Larder::builder(&gitlab)
+        .mirror("pypi", &index)
+        .forward("pypi")
+        .sections(LASTING)
+        .start();
+    let client = larder.client().private_token(token::DEVELOPER);
+    take(&client, &acme);
+    eventually("both are read ahead", || pages(&gitlab).len() == 3);
+    settle(&gitlab);
+    assert_eq!(asked_of(&index), [""; 0], "no redirect is followed");
+    client.get(&path::project_page(42, "right-pad")).expect(200);
+    assert_eq!(asked_of(&index), ["right-pad"]);
+    assert_eq!(pages(&gitlab).len(), 3, "GitLab's redirect waited");
+    client.get(&path::project_page(42, "right-pad")).expect(200);
+    assert_eq!(pages(&gitlab).len(), 3, "and counts from then on");
+}
