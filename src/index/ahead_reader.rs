@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use super::Pages;
 use super::cache::freshness::UpstreamVerdict;
 use super::cache::memory::CacheKey;
-use super::error::PageError;
 use super::fetch::Fetched;
 use super::read_ahead::AnswerAhead;
 use super::request::{PageReply, PageRequest};
@@ -61,6 +60,7 @@ impl AheadReader {
             },
             format: self.format,
             insists: false,
+            ahead: true,
         };
         let pages = Arc::clone(&self.pages);
         let now = clock::now();
@@ -78,11 +78,15 @@ impl AheadReader {
                     AnswerAhead::PassThrough(answer)
                 }
                 Err(Fetched::Forward { answer, to }) => AnswerAhead::Forward { answer, to },
-                Ok(_) => return,
-                Err(why) => {
-                    let why = PageError::from(why);
-                    tracing::debug!(page = %request.page.path(), error = %why, "a page cannot be read ahead");
-                    return;
+                Ok(PageReply::Page { .. }) => return,
+                Ok(PageReply::Stream(_)) | Err(Fetched::TooLarge(_)) => {
+                    return pages.read_ahead.note_too_large(request.page);
+                }
+                // What fails, or asks for a pause, is not asked for more by larder's guess.
+                Ok(PageReply::PassThrough(_)) | Err(_) => {
+                    return pages
+                        .read_ahead
+                        .rest(request.caller.fingerprint(), clock::now());
                 }
             };
             pages.read_ahead.hold(&request, answer, epoch);
@@ -138,7 +142,8 @@ impl Pages {
             Some(mirror) => mirror.ttl,
             None => fetcher.config.ttl.0.min(fetcher.access().cache_ttl()),
         };
-        let is_too_large = fetcher.large.recall(page).is_some();
+        let is_too_large =
+            fetcher.large.recall(page).is_some() || self.read_ahead.is_too_large(page);
         if fresh_for < FRESH_MIN || is_too_large || fetcher.refused_lately(page, now).is_some() {
             return false;
         }

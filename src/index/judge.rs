@@ -107,6 +107,7 @@ impl Pages {
             page: page.clone(),
             format: Format::Json,
             insists: false,
+            ahead: false,
         };
         let shown = Box::pin(self.page(&request, now)).await;
         // Of a page that is too large to keep, no list of its files is at hand.

@@ -292,5 +292,6 @@ fn asking_for(page: &PageRef) -> PageRequest {
         page: page.clone(),
         format: Format::Json,
         insists: true,
+        ahead: false,
     }
 }

@@ -14,7 +14,10 @@
 //! for which upstream was just asked for the wheel's page: it resolves, and finds little here. An
 //! answer that is no page waits for the caller's question, once. And a caller that leaves
 //! `index.read_ahead` pages unasked for, because it has them installed or wants no dependencies,
-//! has no more read ahead. Owns what is remembered of callers. Must not ask upstream.
+//! has no more read ahead. Nor has, for a while, one for which that failed, or was answered with a
+//! request for a pause: the one question that the caller asks again is all that it costs. A page
+//! that turned out too large to keep is left to the caller from then on. Owns what is remembered of
+//! callers. Must not ask upstream.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -29,6 +32,7 @@ use crate::access::{Fingerprint, ListedFiles};
 use crate::registry::{FileRef, PageRef, Scope};
 use crate::simple::{Format, WheelFilename};
 use crate::upstream::{ForwardTarget, PassThrough};
+use crate::values::cache::{self, Cache};
 
 /// A caller is taken to resolve for so long after upstream was last asked for a page of its.
 const RESOLVES_FOR: Duration = Duration::from_secs(60);
@@ -39,13 +43,31 @@ const UNASKED_COUNTS_FOR: Duration = Duration::from_secs(600);
 /// A client comes for a page within milliseconds, and has an answer that is no page from now.
 const ANSWER_HELD_FOR: Duration = Duration::from_secs(10);
 
+/// Nothing is read ahead for a caller for so long after that failed.
+const RESTS_FOR: Duration = Duration::from_secs(60);
+
 const CALLERS_MAX: usize = 256;
+
+/// Remembered to be too large to keep, for so long.
+const TOO_LARGE_MAX: u64 = 1024;
+const TOO_LARGE_FOR: Duration = Duration::from_secs(3600);
 
 /// Of each caller.
 const PAGES_MAX: usize = 256;
 
-#[derive(Default)]
-pub(super) struct ReadAhead(Mutex<HashMap<Fingerprint, ResolvingCaller>>);
+pub(super) struct ReadAhead {
+    callers: Mutex<HashMap<Fingerprint, ResolvingCaller>>,
+    too_large: Cache<PageRef, ()>,
+}
+
+impl Default for ReadAhead {
+    fn default() -> Self {
+        Self {
+            callers: Mutex::default(),
+            too_large: cache::bounded_for(TOO_LARGE_MAX, TOO_LARGE_FOR),
+        }
+    }
+}
 
 /// A caller for which upstream was lately asked for a page.
 struct ResolvingCaller {
@@ -54,6 +76,7 @@ struct ResolvingCaller {
     given: Vec<GivenPage>,
     /// What was read ahead for it and not asked for yet.
     unasked: Vec<PageAhead>,
+    rests_since: Option<Instant>,
 }
 
 struct GivenPage {
@@ -143,6 +166,7 @@ impl ResolvingCaller {
             seen: now,
             given: Vec::new(),
             unasked: Vec::new(),
+            rests_since: None,
         }
     }
 
@@ -150,11 +174,18 @@ impl ResolvingCaller {
         now.saturating_duration_since(self.seen) < RESOLVES_FOR
     }
 
+    fn rests(&self, now: Instant) -> bool {
+        match self.rests_since {
+            Some(since) => now.saturating_duration_since(since) < RESTS_FOR,
+            None => false,
+        }
+    }
+
     /// Whether there is anything to be remembered of it.
     fn counts(&mut self, now: Instant) -> bool {
         self.unasked
             .retain(|ahead| now.saturating_duration_since(ahead.since) < UNASKED_COUNTS_FOR);
-        self.resolves(now) || !self.unasked.is_empty()
+        self.resolves(now) || self.rests(now) || !self.unasked.is_empty()
     }
 
     fn position(&self, request: &PageRequest) -> Option<usize> {
@@ -172,7 +203,7 @@ impl ReadAhead {
         epoch: impl FnOnce() -> [u64; 2],
         now: Instant,
     ) -> FoundAhead {
-        let mut callers = self.0.lock();
+        let mut callers = self.callers.lock();
         let Some(caller) = callers.get_mut(&request.caller.fingerprint()) else {
             return FoundAhead::Nothing;
         };
@@ -197,7 +228,7 @@ impl ReadAhead {
             return;
         }
         let who = request.caller.fingerprint();
-        let mut callers = self.0.lock();
+        let mut callers = self.callers.lock();
         if !callers.contains_key(&who) {
             callers.retain(|_, caller| caller.counts(now));
             if callers.len() >= CALLERS_MAX {
@@ -229,9 +260,9 @@ impl ReadAhead {
         now: Instant,
     ) -> Option<(Scope, Format)> {
         let project = WheelFilename::parse(wheel.filename.as_str())?.project;
-        let callers = self.0.lock();
+        let callers = self.callers.lock();
         let caller = callers.get(&who)?;
-        if !caller.resolves(now) {
+        if !caller.resolves(now) || caller.rests(now) {
             return None;
         }
         for given in caller.given.iter().rev() {
@@ -244,12 +275,14 @@ impl ReadAhead {
 
     /// Whether a page may be read ahead, which then waits to be asked for; at most so many do.
     pub(super) fn begin(&self, request: &PageRequest, most: usize, now: Instant) -> bool {
-        let mut callers = self.0.lock();
+        let mut callers = self.callers.lock();
         let Some(caller) = callers.get_mut(&request.caller.fingerprint()) else {
             return false;
         };
-        let may =
-            caller.counts(now) && caller.unasked.len() < most && caller.position(request).is_none();
+        let may = caller.counts(now)
+            && !caller.rests(now)
+            && caller.unasked.len() < most
+            && caller.position(request).is_none();
         if may {
             caller.unasked.push(PageAhead {
                 page: request.page.clone(),
@@ -261,9 +294,24 @@ impl ReadAhead {
         may
     }
 
+    /// Reading ahead failed for this caller.
+    pub(super) fn rest(&self, who: Fingerprint, now: Instant) {
+        if let Some(caller) = self.callers.lock().get_mut(&who) {
+            caller.rests_since = Some(now);
+        }
+    }
+
+    pub(super) fn note_too_large(&self, page: PageRef) {
+        self.too_large.insert(page, ());
+    }
+
+    pub(super) fn is_too_large(&self, page: &PageRef) -> bool {
+        self.too_large.get(page).is_some()
+    }
+
     /// Keeps what upstream gave in place of a page, unless it was asked for meanwhile.
     pub(super) fn hold(&self, request: &PageRequest, answer: AnswerAhead, epoch: [u64; 2]) {
-        let mut callers = self.0.lock();
+        let mut callers = self.callers.lock();
         if let Some(caller) = callers.get_mut(&request.caller.fingerprint())
             && let Some(position) = caller.position(request)
         {
@@ -298,6 +346,7 @@ mod tests {
             page: PageRef::parse(scope, name).expect("a page"),
             format: Format::Json,
             insists: false,
+            ahead: false,
         }
     }
 
@@ -409,6 +458,26 @@ mod tests {
             ..request("four")
         };
         assert_eq!(found(&table, &html, EPOCH, later), "nothing");
+    }
+
+    #[test]
+    fn a_caller_for_which_it_failed_rests_for_a_while() {
+        let start = Instant::now();
+        let table = ReadAhead::default();
+        let who = Caller::anonymous().fingerprint();
+        let wheel = file("1", "a", "whole-1.0-py3-none-any.whl");
+        let files = Arc::new(ListedFiles::new([&wheel]));
+        let give = |now| table.given(&request("whole"), listing(&project("1"), &files), now);
+        give(start);
+        assert!(table.begin(&request("one"), 8, start));
+        table.rest(who, start);
+        let last = start + RESTS_FOR - Duration::from_millis(1);
+        give(last);
+        assert!(table.place(who, &wheel, last).is_none());
+        assert!(!table.begin(&request("two"), 8, last));
+        let later = start + RESTS_FOR;
+        assert!(table.place(who, &wheel, later).is_some());
+        assert!(table.begin(&request("two"), 8, later));
     }
 
     #[test]

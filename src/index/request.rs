@@ -21,6 +21,8 @@ pub struct PageRequest {
     pub format: Format,
     /// The client insists on upstream's answer (`Cache-Control: no-cache`).
     pub insists: bool,
+    /// It is larder's guess at what the client will ask for.
+    pub ahead: bool,
 }
 
 /// What a client gets.

@@ -79,7 +79,9 @@ impl Pages {
             applied = fetcher.apply(request, key, own, standing, clock::now());
         }
         // It gave a stream, which has one taker: ask for one of this caller's own.
-        if let Err(Fetched::TooLarge(_)) = applied {
+        if let Err(Fetched::TooLarge(_)) = applied
+            && !request.ahead
+        {
             let own = SharedResult {
                 value: fetcher.ask(request, key).await,
                 joined: false,

@@ -67,6 +67,7 @@ impl Services {
             page,
             format: Format::Json,
             insists: conditions.no_cache,
+            ahead: false,
         };
         let as_json = conditions.accept_json();
         Ok(match self.admin.project(request, as_json, now).await? {

@@ -165,6 +165,7 @@ impl Services {
             page,
             format: media.format(),
             insists: conditions.no_cache,
+            ahead: false,
         };
         let mut source = None;
         let found = match self.pages.view(&request.page.scope) {

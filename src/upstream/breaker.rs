@@ -221,6 +221,11 @@ impl Breaker {
         }
     }
 
+    /// Whether the last request reached the peer, or none was made yet.
+    pub(super) fn is_well(&self) -> bool {
+        matches!(self.circuit().phase, CircuitPhase::Closed { failures: 0 })
+    }
+
     pub(super) fn condition(&self, now: Instant) -> BreakerCondition {
         self.circuit().condition(now)
     }
@@ -428,6 +433,17 @@ mod tests {
             .unwrap()
             .settle(true, clock::now());
         assert_eq!(breaker.condition(clock::now()), BreakerCondition::WELL);
+    }
+
+    #[test]
+    fn after_a_failure_it_is_not_well_until_the_peer_is_reached() {
+        let breaker = Breaker::new(LIMITS);
+        assert!(breaker.is_well());
+        for (reached, well) in [(false, false), (true, true), (false, false)] {
+            let pass = breaker.enter(clock::now()).unwrap();
+            pass.settle(reached, clock::now());
+            assert_eq!(breaker.is_well(), well);
+        }
     }
 
     #[test]

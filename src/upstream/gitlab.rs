@@ -407,6 +407,7 @@ impl GitLab {
                     headers: &headers,
                     fresh: true,
                     once: false,
+                    ahead: false,
                 },
             )
             .await

@@ -313,6 +313,7 @@ impl Mirror {
                     headers: &headers,
                     fresh: true,
                     once: false,
+                    ahead: false,
                 },
             )
             .await

@@ -140,6 +140,7 @@ impl PackagesClient {
             headers: &self.headers(credential),
             fresh: false,
             once: false,
+            ahead: false,
         };
         let answer = self.client.read(None, reading).await?;
         let next = answer.headers.get("x-next-page").cloned();

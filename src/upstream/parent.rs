@@ -210,6 +210,7 @@ impl ParentClient {
             headers: &headers,
             fresh: true,
             once: true,
+            ahead: false,
         };
         let answer = self.client.read(None, reading).await?;
         let whole = answer.pass_through(STATUS_BYTES_MAX).await;

@@ -109,15 +109,26 @@ impl PeerClient {
         let Some(breaker) = breaker else {
             return self.tries(reading, false).await;
         };
+        if reading.ahead && !breaker.is_well() {
+            return Err(UpstreamError::BreakerOpen(
+                self.peer.clone(),
+                Duration::ZERO,
+            ));
+        }
         let pass = breaker
             .enter(clock::now())
             .map_err(|wait| UpstreamError::BreakerOpen(self.peer.clone(), wait))?;
         let result = self.tries(reading, pass.is_probe()).await;
-        pass.settle(reached(&result), clock::now());
+        let reached = reached(&result);
+        // A failure that no client would have met opens it for none.
+        if reached || !reading.ahead {
+            pass.settle(reached, clock::now());
+        }
         result
     }
 
-    /// A probe is one try, on a connection that is not left from better days.
+    /// A probe is one try, on a connection that is not left from better days, and so is a read
+    /// ahead.
     async fn tries(
         &self,
         reading: PeerRequest<'_>,
@@ -127,6 +138,7 @@ impl PeerClient {
             url,
             headers,
             fresh,
+            ahead,
             ..
         } = reading;
         let limit = self.limits.header;
@@ -154,7 +166,7 @@ impl PeerClient {
             {
                 // The connection may be left from before the peer was started again.
                 Some(_) if reading.once && was_pooled && is_broken(&result) => {}
-                Some(pause) if !probe && !reading.once => tokio::time::sleep(pause).await,
+                Some(pause) if !probe && !reading.once && !ahead => tokio::time::sleep(pause).await,
                 _ => return result,
             }
         }

@@ -36,6 +36,7 @@ pub(super) struct PeerRequest<'a> {
     pub fresh: bool,
     /// Not tried again, because another peer stands in.
     pub once: bool,
+    pub ahead: bool,
 }
 
 /// A span of bytes to ask upstream for.
@@ -65,6 +66,9 @@ pub struct UpstreamRequest<'a> {
     pub insists: bool,
     /// One try, because another parent stands in.
     pub once: bool,
+    /// No client waits for it: it is tried once, not at all of a peer that failed lately, and its
+    /// failure opens no breaker.
+    pub ahead: bool,
 }
 
 impl<'a> UpstreamRequest<'a> {
@@ -88,6 +92,7 @@ impl<'a> UpstreamRequest<'a> {
             broke_off: None,
             insists: false,
             once: false,
+            ahead: false,
         }
     }
 
@@ -99,6 +104,7 @@ impl<'a> UpstreamRequest<'a> {
             headers,
             fresh: self.fresh_connection,
             once: self.once,
+            ahead: self.ahead,
         }
     }
 

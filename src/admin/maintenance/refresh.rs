@@ -99,6 +99,7 @@ pub(super) async fn run(
                 page,
                 format: Format::Json,
                 insists: true,
+                ahead: false,
             };
             pages.refresh(&request, now).await.map(Outcome::of)
         } else {

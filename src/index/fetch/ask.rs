@@ -66,6 +66,7 @@ impl Fetcher {
             accept: self.sources.asked_format(&address.scope, key.format()),
             broke_off: from.take(),
             insists: self.has_stand_ins(address) && self.is_uploaded_since(address, known.as_ref()),
+            ahead: request.ahead,
             ..UpstreamRequest::by(&route, &request.caller)
         };
         // Waiting for a turn is bounded: each fetch before has its own time-outs.

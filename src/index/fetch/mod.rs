@@ -61,8 +61,24 @@ pub enum Fetched {
     },
     Refused(PassThrough),
     Failed(PageError),
+    /// Asked ahead, and it failed: a caller that waited for it asks for itself.
+    FailedAhead,
     /// Given to another caller, and no answer for this one.
     Foreign,
+}
+
+impl Fetched {
+    /// The same, if it was asked ahead of any caller's question.
+    fn ahead(self, page: &PageRef) -> Self {
+        match self {
+            Self::Failed(why) => {
+                tracing::debug!(page = %page.path(), error = %why, "a page cannot be read ahead");
+                Self::FailedAhead
+            }
+            Self::Refused(answer) if answer.asks_for_a_pause() => Self::FailedAhead,
+            other => other,
+        }
+    }
 }
 
 impl From<PageError> for Fetched {
@@ -328,6 +344,21 @@ impl Fetcher {
         asker: Option<Fingerprint>,
         seen: Option<Instant>,
     ) -> Result<SharedResult<Fetched>, PageError> {
+        loop {
+            let shared = self.join(request, key, asker, seen).await?;
+            if request.ahead || !matches!(shared.value, Fetched::FailedAhead) {
+                return Ok(shared);
+            }
+        }
+    }
+
+    async fn join(
+        self: &Arc<Self>,
+        request: &PageRequest,
+        key: &CacheKey,
+        asker: Option<Fingerprint>,
+        seen: Option<Instant>,
+    ) -> Result<SharedResult<Fetched>, PageError> {
         let this = Arc::clone(self);
         let request = request.clone();
         let entry = key.clone();
@@ -337,7 +368,10 @@ impl Fetcher {
             if let Some(page) = this.renewed_since(seen, &request, &entry) {
                 return Fetched::Fresh(page);
             }
-            let fetched = this.ask(&request, &entry).await;
+            let mut fetched = this.ask(&request, &entry).await;
+            if request.ahead {
+                fetched = fetched.ahead(&request.page);
+            }
             if let Fetched::Page {
                 page, body, asked, ..
             } = &fetched
@@ -445,6 +479,7 @@ impl Fetcher {
                 Ok(PageReply::PassThrough(answer))
             }
             Fetched::Failed(why) => Err(Fetched::Failed(why)),
+            Fetched::FailedAhead => Err(Fetched::FailedAhead),
             Fetched::Foreign => Err(Fetched::Foreign),
         }
     }

@@ -586,6 +586,7 @@ fn a_page_follows_the_store() {
             page,
             format: Format::Html,
             insists: false,
+            ahead: false,
         };
         match runtime.block_on(pages.page(&request, clock::now())) {
             Ok(PageReply::Page { page, .. }) => {

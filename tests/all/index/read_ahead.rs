@@ -247,26 +247,122 @@ fn an_answer_that_is_no_page_waits_for_its_caller_once_and_for_no_upload() {
     );
 }
 
+/// How often the page of this project was asked for.
+fn count(gitlab: &GitLab, name: &str) -> usize {
+    let mut pages = pages(gitlab);
+    pages.retain(|page| page == name);
+    pages.len()
+}
+
 #[test]
-fn a_failure_ahead_is_not_told() {
-    for act in [Act::Status(500), Act::CutHead { after: 0 }] {
+fn a_failure_ahead_is_not_told_and_ends_it_for_the_caller() {
+    for act in [
+        Act::Status(500),
+        Act::Status(503),
+        Act::Status(429),
+        Act::CutHead { after: 0 },
+    ] {
         let gitlab = GitLab::start();
-        publish(&gitlab, &["part"]);
-        let whole = needing("whole", &["part"]);
+        publish(&gitlab, &["part", "other"]);
+        let (whole, more) = (needing("whole", &["part"]), needing("more", &["other"]));
         gitlab.publish(42, &whole);
+        gitlab.publish(42, &more);
         let larder = Larder::builder(&gitlab)
-            .gitlab_setting("retries = 0")
+            .gitlab_setting("retries = 2")
+            .gitlab_setting("breaker_failures = 1")
             .sections(LASTING)
             .start();
         let client = larder.client().private_token(token::READER);
         let fault = gitlab.plan(act.clone().at(Kind::Page).containing("/part"));
         take(&client, &whole);
-        eventually("it is asked for in vain", || pages(&gitlab).len() == 2);
+        eventually("it is asked for in vain", || count(&gitlab, "part") == 1);
+        // Longer than the pause before another try.
+        std::thread::sleep(Duration::from_millis(500));
         settle(&gitlab);
+        assert_eq!(count(&gitlab, "part"), 1, "{act:?}: tried once");
         fault.remove();
+        // No breaker is open.
         client.get(&path::project_page(42, "part")).expect(200);
-        assert_eq!(pages(&gitlab).len(), 3, "{act:?}");
+        assert_eq!(count(&gitlab, "part"), 2, "{act:?}");
+        take(&client, &more);
+        settle(&gitlab);
+        assert_eq!(count(&gitlab, "other"), 0, "{act:?}: no more for it");
     }
+}
+
+#[test]
+fn a_caller_that_waits_for_what_fails_ahead_asks_for_itself() {
+    let gitlab = GitLab::start();
+    publish(&gitlab, &["part"]);
+    let whole = needing("whole", &["part"]);
+    gitlab.publish(42, &whole);
+    let larder = Larder::builder(&gitlab)
+        .gitlab_setting("retries = 0")
+        .gitlab_setting("header_timeout = \"1s\"")
+        .sections(LASTING)
+        .start();
+    let client = larder.client().private_token(token::READER);
+    let stall = Act::StallBeforeHead(Duration::from_secs(2));
+    let fault = gitlab.plan(stall.at(Kind::Page).containing("/part").once());
+    take(&client, &whole);
+    eventually("it is asked for", || count(&gitlab, "part") == 1);
+    client.get(&path::project_page(42, "part")).expect(200);
+    assert_eq!(count(&gitlab, "part"), 2);
+    fault.remove();
+}
+
+#[test]
+fn nothing_is_read_ahead_after_upstream_failed_until_it_answers() {
+    let gitlab = GitLab::start();
+    publish(&gitlab, &["part", "failing"]);
+    let whole = needing("whole", &["part"]);
+    gitlab.publish(42, &whole);
+    let larder = Larder::builder(&gitlab)
+        .gitlab_setting("retries = 0")
+        .sections("[metadata]\nprefetch = 0\n[auth]\ncache_ttl = \"300s\"\n[index]\nttl = \"2s\"\nstale_while_revalidate = \"0s\"\nread_ahead = 8")
+        .start();
+    let client = larder.client().private_token(token::READER);
+    take(&client, &whole);
+    eventually("the page is read ahead", || count(&gitlab, "part") == 1);
+    client.get(&path::project_page(42, "part")).expect(200);
+    std::thread::sleep(Duration::from_millis(2500));
+    // Both pages have lapsed.
+    gitlab.log().clear();
+    client.get(&path::project_page(42, "whole")).expect(200);
+    let fault = gitlab.plan(Act::CutHead { after: 0 }.at(Kind::Page));
+    let failed = client.get(&path::project_page(42, "failing")).status;
+    assert_eq!(failed, 502);
+    fault.remove();
+    // Which GitLab is not asked for.
+    let metadata = format!("{}.metadata", path::project_file(42, &whole));
+    client.get(&metadata).expect(200);
+    settle(&gitlab);
+    assert_eq!(pages(&gitlab), ["whole", "failing"]);
+    client.get(&path::project_page(42, "part")).expect(200);
+    assert_eq!(count(&gitlab, "part"), 1);
+}
+
+#[test]
+fn a_page_too_large_to_keep_is_read_ahead_once() {
+    let gitlab = GitLab::start();
+    for version in 0..40 {
+        let wheel = Distribution::new("part", &format!("1.{version}")).wheel();
+        gitlab.publish(42, wheel);
+    }
+    let (whole, more) = (needing("whole", &["part"]), needing("more", &["part"]));
+    gitlab.publish(42, &whole);
+    gitlab.publish(42, &more);
+    let sections = format!("{LASTING}\npage_size = \"4KiB\"");
+    let larder = Larder::builder(&gitlab).sections(&sections).start();
+    let client = larder.client().private_token(token::READER);
+    take(&client, &whole);
+    eventually("it is read ahead", || count(&gitlab, "part") == 1);
+    settle(&gitlab);
+    client.get(&path::project_page(42, "part")).expect(200);
+    assert_eq!(count(&gitlab, "part"), 2);
+    take(&client, &more);
+    settle(&gitlab);
+    assert_eq!(count(&gitlab, "part"), 2, "not again");
 }
 
 #[test]
