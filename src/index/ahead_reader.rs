@@ -89,7 +89,7 @@ impl AheadReader {
                         .rest(request.caller.fingerprint(), clock::now());
                 }
             };
-            pages.read_ahead.hold(&request, answer, epoch);
+            pages.read_ahead.hold(&request, answer, epoch, clock::now());
         }));
     }
 }

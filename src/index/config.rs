@@ -42,6 +42,11 @@ pub struct IndexConfig {
     pub upload_dates_requests: u32,
 }
 
+impl IndexConfig {
+    /// Of one caller: more than a wheel requires.
+    pub const READ_AHEAD_MAX: usize = 64;
+}
+
 impl Default for IndexConfig {
     fn default() -> Self {
         Self {

@@ -43,6 +43,10 @@ const UNASKED_COUNTS_FOR: Duration = Duration::from_secs(600);
 /// A client comes for a page within milliseconds, and has an answer that is no page from now.
 const ANSWER_HELD_FOR: Duration = Duration::from_secs(10);
 
+/// The largest body that is held, of which most have some hundred bytes, and the bytes of all.
+const HELD_BODY_MAX: usize = 64 << 10;
+const HELD_BYTES_MAX: usize = 1 << 20;
+
 /// Nothing is read ahead for a caller for so long after that failed.
 const RESTS_FOR: Duration = Duration::from_secs(60);
 
@@ -151,6 +155,30 @@ pub(super) enum AnswerAhead {
     },
 }
 
+impl AnswerAhead {
+    fn body_bytes(&self) -> usize {
+        match self {
+            Self::PassThrough(answer) | Self::Forward { answer, .. } => answer.body.len(),
+        }
+    }
+}
+
+impl PageAhead {
+    /// Drops an answer that is too old to be told.
+    fn expire(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.since) >= ANSWER_HELD_FOR {
+            self.answer = None;
+        }
+    }
+
+    fn held_bytes(&self) -> usize {
+        match &self.answer {
+            Some((answer, _)) => answer.body_bytes(),
+            None => 0,
+        }
+    }
+}
+
 /// What a caller's question finds that was asked ahead.
 pub(super) enum FoundAhead {
     Nothing,
@@ -185,6 +213,9 @@ impl ResolvingCaller {
     fn counts(&mut self, now: Instant) -> bool {
         self.unasked
             .retain(|ahead| now.saturating_duration_since(ahead.since) < UNASKED_COUNTS_FOR);
+        for ahead in &mut self.unasked {
+            ahead.expire(now);
+        }
         self.resolves(now) || self.rests(now) || !self.unasked.is_empty()
     }
 
@@ -210,12 +241,10 @@ impl ReadAhead {
         let Some(position) = caller.position(request) else {
             return FoundAhead::Nothing;
         };
-        let ahead = caller.unasked.swap_remove(position);
-        let age = now.saturating_duration_since(ahead.since);
+        let mut ahead = caller.unasked.swap_remove(position);
+        ahead.expire(now);
         match ahead.answer {
-            Some((answer, read_in))
-                if !request.insists && age < ANSWER_HELD_FOR && read_in == epoch() =>
-            {
+            Some((answer, read_in)) if !request.insists && read_in == epoch() => {
                 FoundAhead::Answer(answer, ahead.since)
             }
             _ => FoundAhead::Page,
@@ -309,10 +338,26 @@ impl ReadAhead {
         self.too_large.get(page).is_some()
     }
 
-    /// Keeps what upstream gave in place of a page, unless it was asked for meanwhile.
-    pub(super) fn hold(&self, request: &PageRequest, answer: AnswerAhead, epoch: [u64; 2]) {
+    /// Keeps what upstream gave in place of a page, unless it was asked for meanwhile, or is large.
+    pub(super) fn hold(
+        &self,
+        request: &PageRequest,
+        answer: AnswerAhead,
+        epoch: [u64; 2],
+        now: Instant,
+    ) {
+        let body = answer.body_bytes();
+        if body > HELD_BODY_MAX {
+            return;
+        }
         let mut callers = self.callers.lock();
-        if let Some(caller) = callers.get_mut(&request.caller.fingerprint())
+        let mut held = 0;
+        for ahead in callers.values_mut().flat_map(|caller| &mut caller.unasked) {
+            ahead.expire(now);
+            held += ahead.held_bytes();
+        }
+        if held + body <= HELD_BYTES_MAX
+            && let Some(caller) = callers.get_mut(&request.caller.fingerprint())
             && let Some(position) = caller.position(request)
         {
             caller.unasked[position].answer = Some((answer, epoch));
@@ -323,7 +368,6 @@ impl ReadAhead {
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "tests own their clock")]
 mod tests {
-    use bytes::Bytes;
     use http::{HeaderMap, StatusCode};
 
     use super::*;
@@ -363,12 +407,12 @@ mod tests {
         }
     }
 
-    fn refusal() -> AnswerAhead {
+    fn refusal(bytes: usize) -> AnswerAhead {
         AnswerAhead::PassThrough(PassThrough {
             status: StatusCode::NOT_FOUND,
             reason: None,
             headers: HeaderMap::new(),
-            body: Bytes::new(),
+            body: vec![0; bytes].into(),
         })
     }
 
@@ -498,11 +542,44 @@ mod tests {
             let table = ReadAhead::default();
             table.given(&request("whole"), nothing(), start);
             assert!(table.begin(&request("part"), 8, start));
-            table.hold(&request("part"), refusal(), EPOCH);
+            table.hold(&request("part"), refusal(0), EPOCH, start);
             assert_eq!(found(&table, &asked, epoch, now), told, "{epoch:?}");
             assert_eq!(found(&table, &asked, epoch, now), "nothing", "once");
-            table.hold(&request("part"), refusal(), EPOCH);
+            table.hold(&request("part"), refusal(0), EPOCH, start);
             assert_eq!(found(&table, &asked, epoch, now), "nothing", "too late");
         }
+    }
+    #[test]
+    fn small_answers_are_held_up_to_a_bound_and_no_longer_than_they_are_told() {
+        let start = Instant::now();
+        let table = ReadAhead::default();
+        table.given(&request("whole"), nothing(), start);
+        let hold = |name: &str, bytes, now| {
+            assert!(table.begin(&request(name), 64, now), "{name}");
+            table.hold(&request(name), refusal(bytes), EPOCH, now);
+        };
+        hold("large", HELD_BODY_MAX + 1, start);
+        let most = HELD_BYTES_MAX / HELD_BODY_MAX;
+        for number in 0..=most {
+            hold(&format!("part-{number}"), HELD_BODY_MAX, start);
+        }
+        assert_eq!(held_bytes(&table), HELD_BYTES_MAX);
+        assert_eq!(found(&table, &request("large"), EPOCH, start), "page");
+        assert_eq!(found(&table, &request("part-0"), EPOCH, start), "answer");
+        let name = format!("part-{most}");
+        assert_eq!(found(&table, &request(&name), EPOCH, start), "page");
+        // Of another caller, or of none: whatever is asked next drops what is too old.
+        let later = start + ANSWER_HELD_FOR;
+        hold("late", 1, later);
+        assert_eq!(held_bytes(&table), 1);
+        table.given(&request("whole"), nothing(), later + ANSWER_HELD_FOR);
+        assert!(table.begin(&request("latest"), 64, later + ANSWER_HELD_FOR));
+        assert_eq!(held_bytes(&table), 0);
+    }
+
+    fn held_bytes(table: &ReadAhead) -> usize {
+        let callers = table.callers.lock();
+        let unasked = callers.values().flat_map(|caller| &caller.unasked);
+        unasked.map(PageAhead::held_bytes).sum()
     }
 }

@@ -8,6 +8,7 @@ use url::Url;
 use super::effective::without_secret;
 use super::{Config, ConfigError};
 use crate::access::{AuthConfig, OfflineRule};
+use crate::index::IndexConfig;
 use crate::registry::policy::{PolicyException, Undated};
 use crate::registry::{Base, MirrorBase, PrivateNames, Scope};
 use crate::server::{Addresses, ListenAddress, OwnNames, ServerLimits};
@@ -62,6 +63,14 @@ impl Config {
         }
         if self.cache_size.0 == 0 {
             fault("cache_size", "nothing could be cached".to_owned());
+        }
+        let most = IndexConfig::READ_AHEAD_MAX;
+        if self.index.read_ahead > most {
+            let why = format!(
+                "{} pages for one client are more than {most}",
+                self.index.read_ahead
+            );
+            fault("index.read_ahead", why);
         }
         faults.extend(self.auth_faults());
         faults.extend(self.limits_faults());
