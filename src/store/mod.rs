@@ -76,6 +76,7 @@ pub use inspection::FileTotals;
 pub use inventory::{HeldFile, HeldMetadata, Inventory};
 pub use learned::{Learned, LearnedFacts, NotedExceptions, ParentFacts};
 pub use ledger::{Ledger, Reservation};
+pub use lookup_cache::LookupCache;
 pub use metadata_index::{MetadataIndex, MetadataOrigin, WheelMark};
 pub use pages::{PageMeta, PageStore};
 pub use partial_file::{Availability, Cause, HELD_BACK_BYTES, PartialFile, ReadSpan};

@@ -13,15 +13,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use moka::sync::Cache;
 
 pub use counts::{LookupEnd, SharedStoreCounts, UploadEnd};
 use distrusted::Distrusted;
 use upload_queue::UploadQueue;
 
 use crate::registry::FileRef;
-use crate::store::Store;
+use crate::store::{LookupCache, Store};
 use crate::upstream::{AddressFact, SharedStore, SharedStoreError, Upstream, UpstreamResponse};
+use crate::values::clock;
 use crate::values::digest::Digest;
 
 /// A client that asks for a file's head, a range or the metadata asks for the file next.
@@ -32,9 +32,9 @@ const FACTS_REMEMBERED_MAX: u64 = 4096;
 pub struct SharedFiles {
     remote: Arc<SharedStore>,
     upstream: Arc<Upstream>,
-    /// What the fleet knew lately. One that was taken back meanwhile leads to the same bytes as the
-    /// local copies of other larders do.
-    facts: Cache<FileRef, AddressFact>,
+    /// What the fleet knew lately. One that another larder took back meanwhile leads to the same
+    /// bytes as the local copies of other larders do.
+    facts: LookupCache<FileRef, (AddressFact, Instant)>,
     counts: Arc<SharedStoreCounts>,
     distrusted: Arc<Distrusted>,
     queue: Arc<UploadQueue>,
@@ -68,10 +68,7 @@ impl SharedFiles {
             Arc::clone(counts),
             Arc::clone(&distrusted),
         ));
-        let facts = Cache::builder()
-            .max_capacity(FACTS_REMEMBERED_MAX)
-            .time_to_live(FACT_REMEMBERED_FOR)
-            .build();
+        let facts = LookupCache::new(FACTS_REMEMBERED_MAX);
         Some(Arc::new(Self {
             remote: Arc::clone(remote),
             upstream: Arc::clone(upstream),
@@ -119,15 +116,20 @@ impl SharedFiles {
         if self.distrusted.contains(file.digest) {
             return Err(SharedStoreError::Absent);
         }
-        if let Some(fact) = self.facts.get(file) {
+        let now = clock::now();
+        if let Some((fact, found)) = self.facts.get(file)
+            && now.saturating_duration_since(found) < FACT_REMEMBERED_FOR
+        {
             return Ok(fact);
         }
+        let before = self.facts.generation();
         let name = self.upstream.shared_name(&self.remote, file);
         let fact = self.remote.fact(&name).await?;
         if fact.sha256 != file.digest {
             return Err(SharedStoreError::Wrong("a fact is about another sha256"));
         }
-        self.facts.insert(file.clone(), fact.clone());
+        let found = (fact.clone(), now);
+        self.facts.remember(file.clone(), found, before);
         Ok(fact)
     }
 
@@ -233,9 +235,11 @@ impl SharedFiles {
     /// # Errors
     /// When it may still be there.
     pub async fn take_back(&self, file: &FileRef) -> Result<(), SharedStoreError> {
-        self.facts.invalidate(file);
         let name = self.upstream.shared_name(&self.remote, file);
-        self.remote.remove_fact(&name).await
+        let removed = self.remote.remove_fact(&name).await;
+        // What was looked up before, or is being, was there still.
+        self.facts.change(file.clone(), None, true);
+        removed
     }
 
     /// Uploads no more. What waits is uploaded after the next start.

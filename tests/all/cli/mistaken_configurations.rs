@@ -136,7 +136,11 @@ const MISTAKES: &[Mistake] = &[
     ),
     Mistake("[index]\nttl = 30", "index.ttl", "a duration with its unit"),
     Mistake("[auth]\ncache_ttl = '1h'", "auth.cache_ttl", "is more than"),
-    Mistake("[index]\nread_ahead = 65", "index.read_ahead", "more than 64"),
+    Mistake(
+        "[index]\nread_ahead = 65",
+        "index.read_ahead",
+        "more than 64",
+    ),
     // Addresses.
     Mistake(
         "[gitlab]\nurl = 'gitlab.example.com'",
