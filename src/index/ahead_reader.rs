@@ -104,7 +104,8 @@ impl Pages {
         now: Instant,
     ) -> Option<AheadReader> {
         let who = caller.fingerprint();
-        let (scope, format) = self.read_ahead.place(who, wheel, now)?;
+        let most = self.fetcher.config.read_ahead;
+        let (scope, format) = self.read_ahead.place(who, wheel, most, now)?;
         Some(AheadReader {
             pages: Arc::clone(self),
             caller: caller.clone(),

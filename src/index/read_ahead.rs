@@ -281,19 +281,22 @@ impl ReadAhead {
         caller.given.push(given);
     }
 
-    /// Which page gave this caller the wheel, and in which format, if it resolves.
+    /// Which page gave this caller the wheel, and in which format, if it resolves and there is room
+    /// for another page: so many may wait.
     pub(super) fn place(
         &self,
         who: Fingerprint,
         wheel: &FileRef,
+        most: usize,
         now: Instant,
     ) -> Option<(Scope, Format)> {
-        let project = WheelFilename::parse(wheel.filename.as_str())?.project;
-        let callers = self.callers.lock();
-        let caller = callers.get(&who)?;
-        if !caller.resolves(now) || caller.rests(now) {
+        let mut callers = self.callers.lock();
+        let caller = callers.get_mut(&who)?;
+        let has_room = caller.counts(now) && caller.unasked.len() < most;
+        if !has_room || !caller.resolves(now) || caller.rests(now) {
             return None;
         }
+        let project = WheelFilename::parse(wheel.filename.as_str())?.project;
         for given in caller.given.iter().rev() {
             if given.page.name.as_ref() == Some(&project) && given.gave(wheel) {
                 return Some((given.page.scope.clone(), given.format));
@@ -447,7 +450,7 @@ mod tests {
         let table = ReadAhead::default();
         let who = Caller::anonymous().fingerprint();
         let wheel = file("1", "a", "whole-1.0-py3-none-any.whl");
-        assert!(table.place(who, &wheel, start).is_none());
+        assert!(table.place(who, &wheel, 8, start).is_none());
         assert!(!table.begin(&request("part"), 8, start));
         let source = file("1", "a", "whole-1.0.tar.gz");
         let files = Arc::new(ListedFiles::new([&wheel, &source]));
@@ -460,14 +463,17 @@ mod tests {
         let (here, listed) = page("1");
         table.given(&here, listed, start);
         let place = Some((project("1"), Format::Json));
-        assert_eq!(table.place(who, &wheel, start), place);
+        assert_eq!(table.place(who, &wheel, 8, start), place);
         for another in [
             file("2", "a", "whole-1.0-py3-none-any.whl"),
             file("1", "b", "whole-1.0-py3-none-any.whl"),
             file("1", "a", "other-1.0-py3-none-any.whl"),
             source.clone(),
         ] {
-            assert!(table.place(who, &another, start).is_none(), "{another:?}");
+            assert!(
+                table.place(who, &another, 8, start).is_none(),
+                "{another:?}"
+            );
         }
         // A page of the same project's name at another index, or of an index of that name.
         let (there, listed) = page("2");
@@ -475,11 +481,15 @@ mod tests {
         let mirror = Scope::mirror("pypi").expect("a scope");
         let listed = listing(&project("1"), &files);
         table.given(&requested(mirror, "whole"), listed, start);
-        assert_eq!(table.place(who, &wheel, start), place);
-        assert!(table.place(who, &wheel, start + RESOLVES_FOR).is_none());
+        assert_eq!(table.place(who, &wheel, 8, start), place);
+        assert!(table.place(who, &wheel, 8, start + RESOLVES_FOR).is_none());
+        assert!(table.place(who, &wheel, 0, start).is_none(), "no room");
+        assert!(table.begin(&request("part"), 8, start));
+        assert!(table.place(who, &wheel, 1, start).is_none(), "no room");
+        assert_eq!(table.place(who, &wheel, 2, start), place);
         // The page is not kept any more.
         drop(files);
-        assert!(table.place(who, &wheel, start).is_none());
+        assert!(table.place(who, &wheel, 8, start).is_none());
     }
 
     #[test]
@@ -517,10 +527,10 @@ mod tests {
         table.rest(who, start);
         let last = start + RESTS_FOR - Duration::from_millis(1);
         give(last);
-        assert!(table.place(who, &wheel, last).is_none());
+        assert!(table.place(who, &wheel, 8, last).is_none());
         assert!(!table.begin(&request("two"), 8, last));
         let later = start + RESTS_FOR;
-        assert!(table.place(who, &wheel, later).is_some());
+        assert!(table.place(who, &wheel, 8, later).is_some());
         assert!(table.begin(&request("two"), 8, later));
     }
 

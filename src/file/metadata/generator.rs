@@ -18,9 +18,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 
 use super::remote::{self, ReadWheel, RemoteError};
+use super::wheel_reads::{ReadMetadata, WheelReads};
 use crate::access::Credential;
 use crate::file::config::MetadataConfig;
 use crate::file::download::tail::Tail;
@@ -74,8 +74,9 @@ pub struct MetadataGenerator {
     upstream: Arc<Upstream>,
     store: Arc<Store>,
     ranges: Arc<Ranges>,
-    /// One wheel at a time: an archive's directory can be megabytes.
-    reading: Mutex<()>,
+    reads: WheelReads,
+    /// Held while it is found out what a wheel requires.
+    pub turn: tokio::sync::Mutex<()>,
 }
 
 impl MetadataGenerator {
@@ -90,7 +91,8 @@ impl MetadataGenerator {
             upstream,
             store,
             ranges,
-            reading: Mutex::default(),
+            reads: WheelReads::new(),
+            turn: tokio::sync::Mutex::default(),
         }
     }
 
@@ -121,11 +123,7 @@ impl MetadataGenerator {
     }
 
     /// Reads the metadata of a wheel that is here. Blocks.
-    pub fn read(
-        &self,
-        file: &FileRef,
-        wheel: &VerifiedWheel,
-    ) -> io::Result<Result<Vec<u8>, UnreadableWheel>> {
+    pub fn read(&self, file: &FileRef, wheel: &VerifiedWheel) -> io::Result<ReadMetadata> {
         let read = |span: Extent| {
             let mut piece = vec![0; usize::try_from(span.bytes()).unwrap_or(usize::MAX)];
             wheel.file.read_exact_at(&mut piece, span.start)?;
@@ -134,8 +132,8 @@ impl MetadataGenerator {
         let Some(name) = WheelFilename::parse(file.filename.as_str()) else {
             return Ok(Err(UnreadableWheel::FileName));
         };
-        let _one_at_a_time = self.reading.lock();
-        wheel::extract(name, wheel.size, read)
+        self.reads
+            .once(file, || wheel::extract(name, wheel.size, read))
     }
 
     /// Of the wheel's own bytes.

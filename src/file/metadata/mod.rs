@@ -20,6 +20,7 @@ pub mod prefetch;
 pub mod remote;
 pub mod required;
 pub mod wheel;
+mod wheel_reads;
 
 use std::sync::Arc;
 use std::time::Instant;

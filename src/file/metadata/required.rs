@@ -6,7 +6,9 @@ use std::future::Future;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use super::generator::VerifiedWheel;
+use bytes::Bytes;
+
+use super::generator::{MetadataGenerator, VerifiedWheel};
 use super::wheel::verified;
 use crate::file::Files;
 use crate::file::request::{FileReply, FileSource};
@@ -31,9 +33,10 @@ impl Files {
         }
         let generator = Arc::clone(&self.generator);
         let file = wheel.clone();
-        // What keeps it from being read is told where its metadata is made.
+        // Once, for its metadata and for all clients. What keeps it from being read is told where its
+        // metadata is made.
         let read = move |wheel: &VerifiedWheel| generator.read(&file, wheel).ok()?.ok();
-        Some(required(source, read, most))
+        Some(required(source, read, most, Arc::clone(&self.generator)))
     }
 
     /// The same of a wheel whose metadata is the reply.
@@ -49,9 +52,14 @@ impl Files {
             }
             let mut bytes = vec![0; usize::try_from(metadata.size).ok()?];
             metadata.file.read_exact_at(&mut bytes, 0).ok()?;
-            Some(bytes)
+            Some(Bytes::from(bytes))
         };
-        Some(required(source(reply)?, read, most))
+        Some(required(
+            source(reply)?,
+            read,
+            most,
+            Arc::clone(&self.generator),
+        ))
     }
 }
 
@@ -68,12 +76,15 @@ fn source(reply: &FileReply) -> Option<FileSource> {
 
 async fn required(
     source: FileSource,
-    read: impl FnOnce(&VerifiedWheel) -> Option<Vec<u8>> + Send + 'static,
+    read: impl FnOnce(&VerifiedWheel) -> Option<Bytes> + Send + 'static,
     most: usize,
+    generator: Arc<MetadataGenerator>,
 ) -> Vec<ProjectName> {
     let Ok(whole) = verified(source).await else {
         return Vec::new();
     };
+    // A herd that waited for one wheel takes one blocking thread, not one each.
+    let _turn = generator.turn.lock().await;
     let projects = move || match read(&whole) {
         Some(metadata) => required_projects(&metadata, most),
         None => Vec::new(),
