@@ -11,19 +11,19 @@ use std::time::{Duration, Instant};
 
 use foldhash::quality::RandomState;
 use indexmap::IndexMap;
-use indexmap::map::Entry as Place;
 use parking_lot::RwLock;
 
 use crate::values::clock;
 
-/// Of so many entries that lie anywhere in the table the one goes that was used longest ago.
+/// Of so many entries from all over the table the one goes that was used longest ago.
 const COMPARED: usize = 16;
 
 /// At each insertion so many entries are looked at whether their time is over: a table is never
 /// twice as large as what counts of it.
 const LOOKED_AT: usize = 2;
 
-/// Scatters what is compared (Knuth's multiplicative hash).
+/// Scatters what is compared: by the golden ratio each place is far from the ones before (Knuth's
+/// multiplicative hash).
 const SCATTER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 pub struct Cache<K, V> {
@@ -115,31 +115,35 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
     /// Puts in what is made of the value that is known, if one is.
     pub fn put(&self, key: K, make: impl FnOnce(Option<&V>) -> V) {
         let now = clock::now();
+        let mut gone = Vec::new();
         let mut table = self.table.write();
         table.time += 2;
-        self.look_for_lapsed(&mut table, now);
+        self.look_for_lapsed(&mut table, &mut gone, now);
         let known = table.entries.get(&key).map(|known| &known.value);
         let value = make(known);
         let weight = (self.weigh)(&key, &value);
         if u64::from(weight) > self.weight_max {
-            table.take(&key);
-            return;
+            gone.extend(table.take(&key));
+        } else {
+            let entry = Entry {
+                value,
+                weight,
+                since: now,
+                used: AtomicU64::new(table.time),
+            };
+            gone.extend(table.put(key, entry));
         }
-        let entry = Entry {
-            value,
-            weight,
-            since: now,
-            used: AtomicU64::new(table.time),
-        };
-        table.put(key, entry);
         while table.weight > self.weight_max && table.entries.len() > 1 {
             let place = table.longest_unused();
-            table.take_at(place);
+            gone.extend(table.take_at(place));
         }
+        // Values end without the lock.
+        drop(table);
     }
 
     pub fn remove(&self, key: &K) -> Option<V> {
-        self.table.write().take(key)
+        let taken = self.table.write().take(key)?;
+        Some(taken.value)
     }
 
     pub fn clear(&self) {
@@ -158,15 +162,18 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
 
     /// How many entries are worth their memory at a time.
     pub fn count(&self, now: Instant) -> u64 {
+        let mut gone = Vec::new();
         let mut table = self.table.write();
         let mut place = 0;
         while let Some((_, entry)) = table.entries.get_index(place) {
             match self.has_lapsed(entry, now) {
-                true => table.take_at(place),
+                true => gone.extend(table.take_at(place)),
                 false => place += 1,
             }
         }
-        table.entries.len() as u64
+        let count = table.entries.len() as u64;
+        drop(table);
+        count
     }
 
     fn has_lapsed(&self, entry: &Entry<V>, now: Instant) -> bool {
@@ -176,14 +183,14 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
         }
     }
 
-    fn look_for_lapsed(&self, table: &mut Table<K, V>, now: Instant) {
+    fn look_for_lapsed(&self, table: &mut Table<K, V>, gone: &mut Vec<Entry<V>>, now: Instant) {
         for _ in 0..LOOKED_AT {
             let Some((_, entry)) = table.entries.get_index(table.next) else {
                 table.next = 0;
                 return;
             };
             match self.has_lapsed(entry, now) {
-                true => table.take_at(table.next),
+                true => gone.extend(table.take_at(table.next)),
                 false => table.next += 1,
             }
         }
@@ -191,46 +198,52 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
 }
 
 impl<K: Hash + Eq, V> Table<K, V> {
-    fn put(&mut self, key: K, entry: Entry<V>) {
+    /// Gives back what was there before.
+    fn put(&mut self, key: K, entry: Entry<V>) -> Option<Entry<V>> {
         self.weight += u64::from(entry.weight);
-        match self.entries.entry(key) {
-            Place::Occupied(mut known) => {
-                let before = known.insert(entry);
-                self.weight -= u64::from(before.weight);
-            }
-            Place::Vacant(place) => {
-                place.insert(entry);
-            }
-        }
+        let before = self.entries.insert(key, entry)?;
+        self.weight -= u64::from(before.weight);
+        Some(before)
     }
 
-    fn take(&mut self, key: &K) -> Option<V> {
+    fn take(&mut self, key: &K) -> Option<Entry<V>> {
         let entry = self.entries.swap_remove(key)?;
         self.weight -= u64::from(entry.weight);
-        Some(entry.value)
+        Some(entry)
     }
 
-    fn take_at(&mut self, place: usize) {
-        if let Some((_, entry)) = self.entries.swap_remove_index(place) {
-            self.weight -= u64::from(entry.weight);
-        }
+    fn take_at(&mut self, place: usize) -> Option<Entry<V>> {
+        let (_, entry) = self.entries.swap_remove_index(place)?;
+        self.weight -= u64::from(entry.weight);
+        Some(entry)
     }
 
-    /// In a small table, of all; in a large one, of some that lie side by side: an entry's place
-    /// says nothing of its use.
+    /// In a small table, of all; in a large one, of some that lie far from each other: what lies
+    /// side by side was put in at about the same time, and is often used together.
     fn longest_unused(&self) -> usize {
         let count = self.entries.len();
-        let scattered = self.time.wrapping_mul(SCATTER) >> 32;
-        let start = usize::try_from(scattered).unwrap_or_default();
-        let places = (0..COMPARED.min(count)).map(|step| (start + step) % count);
+        let places = (0..COMPARED.min(count)).map(|step| self.place(step, count));
         let used = |place: &usize| self.entries[*place].used.load(Ordering::Relaxed);
         places.min_by_key(used).unwrap_or_default()
+    }
+
+    /// One of `count` places that are compared; all of them in so many steps if there are few.
+    fn place(&self, step: usize, count: usize) -> usize {
+        if count <= COMPARED {
+            return step;
+        }
+        // Time moves by two.
+        let number = (self.time / 2).wrapping_mul(COMPARED as u64) + step as u64;
+        let scattered = u128::from(number.wrapping_mul(SCATTER));
+        usize::try_from((scattered * count as u128) >> 64).unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+    use std::sync::atomic::AtomicBool;
+    use std::sync::{Arc, OnceLock};
 
     use proptest::prelude::*;
 
@@ -253,11 +266,11 @@ mod tests {
     }
 
     #[test]
-    fn in_a_large_table_what_is_in_use_stays() {
+    fn in_a_large_table_what_is_in_use_stays_though_it_lies_together() {
         let table = bounded(1_000);
-        for number in 0..100_000 {
+        for number in 0..20_000 {
             table.insert(number, ());
-            for used in 0..10 {
+            for used in 0..100 {
                 assert!(
                     number < used || table.get(&used).is_some(),
                     "{used} by {number}"
@@ -265,6 +278,42 @@ mod tests {
             }
         }
         assert_eq!(table.count(clock::now()), 1_000);
+    }
+
+    /// Notes whether it ended while its table could be looked into.
+    #[derive(Clone)]
+    struct Witness(Arc<AtomicBool>, Arc<OnceLock<Cache<u8, Self>>>);
+
+    impl Drop for Witness {
+        fn drop(&mut self) {
+            let is_free = match self.1.get() {
+                Some(table) => table.table.try_write().is_some(),
+                None => false,
+            };
+            self.0.fetch_and(is_free, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn values_end_without_the_lock() {
+        let free = Arc::new(AtomicBool::new(true));
+        let held = Arc::new(OnceLock::new());
+        let weigh = |key: &u8, _: &Witness| u32::from(*key);
+        let table = weighed(10, weigh);
+        assert!(held.set(table).is_ok());
+        let table = held.get().expect("set");
+        let put = |key| table.insert(key, Witness(Arc::clone(&free), Arc::clone(&held)));
+        put(4);
+        assert_eq!(Arc::strong_count(&free), 2);
+        put(4);
+        assert_eq!(Arc::strong_count(&free), 2, "replaced");
+        put(9);
+        assert_eq!(Arc::strong_count(&free), 2, "evicted");
+        put(11);
+        assert_eq!(Arc::strong_count(&free), 2, "too heavy");
+        drop(table.remove(&9));
+        assert_eq!(Arc::strong_count(&free), 1, "taken out");
+        assert!(free.load(Ordering::Relaxed));
     }
 
     #[test]
