@@ -345,14 +345,14 @@ impl Fetcher {
         seen: Option<Instant>,
     ) -> Result<SharedResult<Fetched>, PageError> {
         loop {
-            let shared = self.join(request, key, asker, seen).await?;
+            let shared = self.fetch_or_wait(request, key, asker, seen).await?;
             if request.ahead || !matches!(shared.value, Fetched::FailedAhead) {
                 return Ok(shared);
             }
         }
     }
 
-    async fn join(
+    async fn fetch_or_wait(
         self: &Arc<Self>,
         request: &PageRequest,
         key: &CacheKey,

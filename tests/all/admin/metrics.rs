@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::common::advisories::{Records, record};
 use crate::common::delivery::eventually;
 use crate::support::openmetrics::{Family, families, samples};
 use crate::support::{
@@ -36,7 +37,19 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
         (
             "kind",
             vec![
-                "index", "page", "file", "metadata", "upload", "dates", "address",
+                "index",
+                "page",
+                "file",
+                "metadata",
+                "upload",
+                "dates",
+                "address",
+                // Of records of advisories.
+                "malware",
+                "vulnerability",
+                "withdrawn",
+                "other",
+                "unreadable",
             ],
         ),
         (
@@ -96,7 +109,8 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "links_past_larder",
                 "checksum_mismatches",
                 "config_refused",
-                "credential_refused",
+                "advisories_stale",
+                "advisories_unreadable",
                 "certificate_ends",
                 "certificate_invalid",
                 // Why a connection was turned away.
@@ -107,7 +121,14 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "tls",
             ],
         ),
-        ("policy", vec!["min_age", "undated"]),
+        (
+            "policy",
+            vec!["min_age", "undated", "malware", "vulnerable"],
+        ),
+        (
+            "severity",
+            vec!["unrated", "low", "medium", "high", "critical"],
+        ),
         ("certificate", vec!["server"]),
         ("version", vec![env!("CARGO_PKG_VERSION")]),
     ])
@@ -460,10 +481,17 @@ fn who_does_not_ask_for_openmetrics_gets_the_older_format() {
 #[test]
 fn every_metric_is_documented_and_every_one_that_is_named_exists() {
     let gitlab = GitLab::start();
-    let larder = Larder::builder(&gitlab).every_request_logged().start();
+    let records = Records::new(&[record("MAL-2026-1", "left-pad", &["1.0"])]);
+    let larder = Larder::builder(&gitlab)
+        .sections(&records.section(""))
+        .every_request_logged()
+        .start();
     // What is counted of requests is there from the first one on.
     larder.client().get("/-/health/live").expect(200);
     larder.wait_for_log("/-/health/live");
+    eventually("the records are read", || {
+        larder.metrics().contains("larder_advisories_age")
+    });
     let known: BTreeSet<String> = families(&larder.metrics()).iter().map(plain_name).collect();
     let documented = named_metrics(&document("metrics.md"));
     let missing: Vec<_> = known.difference(&documented).collect();
