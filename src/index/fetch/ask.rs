@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn an_upload_is_insisted_on_for_a_few_lifetimes() {
-        let uploaded = Instant::now();
+        let uploaded = crate::values::clock::now();
         let ttl = Duration::from_secs(100);
         let after = |seconds| uploaded + Duration::from_secs(seconds);
         assert!(may_be_overtaken(uploaded, None, ttl, after(400)));

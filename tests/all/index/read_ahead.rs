@@ -421,7 +421,7 @@ fn asked_of(index: &PublicIndex) -> Vec<String> {
 #[test]
 fn r31_what_a_private_wheel_requires_reaches_no_index_that_did_not_give_the_wheel() {
     let index = PublicIndex::builder()
-        .offering(&Distribution::new("numpy", "2.0").wheel())
+        .offering(Distribution::new("numpy", "2.0").wheel())
         .start();
     let gitlab = GitLab::start();
     let numpy = needing("numpy", &["acme-mkl"]);
@@ -452,7 +452,7 @@ fn r31_what_a_private_wheel_requires_reaches_no_index_that_did_not_give_the_whee
 #[test]
 fn r31_a_redirect_that_was_read_ahead_is_followed_when_the_caller_asks() {
     let index = PublicIndex::builder()
-        .offering(&Distribution::new("right-pad", "1.0").wheel())
+        .offering(Distribution::new("right-pad", "1.0").wheel())
         .start();
     let gitlab = GitLab::start();
     // The one is kept in another project, which the client will ask.
