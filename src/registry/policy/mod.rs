@@ -16,7 +16,7 @@
 //!    made; what the operator says becomes a field of [`Policies`], filled in `app/settings.rs`; where
 //!    it matters for a source at all, [`Policies::judge_any`] says so.
 //! 2. Its judgement is a pure file beside `age.rs`, called in [`Policies::judge`]: the gravest
-//!    first. What an exception may overrule comes before [`Policies::exception`], the rest after it.
+//!    first. What an exception may overrule comes before `Policies::exception`, the rest after it.
 //! 3. Its refusal is a variant of [`PolicyReason`], with its label and its sentence.
 //!
 //! Statuses, logs, metrics and the status page follow from the reason. Must not know pages, callers,
