@@ -34,6 +34,7 @@ use std::fmt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use support::figures::thousands;
 use support::relay::{Passed, Relay};
 use support::{
     Act, Artifact, Distribution, Engine, Entry, Fleet, GitLab, Kind, Larder, Outcome, Workbench,
@@ -469,15 +470,4 @@ fn print(packages: usize, rows: &[Row], rounds: usize) {
             thousands(sample.upstream.bytes),
         );
     }
-}
-
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .map(|group| std::str::from_utf8(group).unwrap_or_default())
-        .collect();
-    groups.join(",")
 }

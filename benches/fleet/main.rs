@@ -27,6 +27,7 @@ mod world;
 use std::process::ExitCode;
 
 use larder::Rules;
+use support::figures::thousands;
 use topology::{Site, Tally, Topology};
 use world::{DAY, SECOND, Scale, World, busiest};
 
@@ -126,15 +127,4 @@ fn connections(site: &Site<'_>) -> usize {
         busiest(jobs.map(|job| (job.at, 0)), INSTALL)
     };
     at_once * CONNECTIONS
-}
-
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .map(|group| std::str::from_utf8(group).unwrap_or_default())
-        .collect();
-    groups.join(",")
 }

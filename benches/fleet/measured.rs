@@ -9,14 +9,15 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::SEED;
 use crate::larder::Rules;
+use crate::support::figures::thousands;
 use crate::support::{
     Artifact, Client, Distribution, Door, Engine, Fleet, GitLab, Larder, Place, PublicIndex, Role,
     Token, path,
 };
 use crate::topology::{Site, Tally, Topology};
 use crate::world::{FileId, Job, SECOND, Scale, World};
-use crate::{SEED, thousands};
 
 const PROJECT: u64 = 42;
 /// What pip and uv ask for first.

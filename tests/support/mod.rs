@@ -58,6 +58,7 @@ pub mod corpus;
 pub mod debian;
 pub mod docker_host;
 pub mod faulty_relay;
+pub mod figures;
 pub mod gitlab;
 pub mod guide;
 pub mod held_port;

@@ -478,9 +478,7 @@ impl Fetcher {
                 self.refused(request, key, &answer, before, now);
                 Ok(PageReply::PassThrough(answer))
             }
-            Fetched::Failed(why) => Err(Fetched::Failed(why)),
-            Fetched::FailedAhead => Err(Fetched::FailedAhead),
-            Fetched::Foreign => Err(Fetched::Foreign),
+            ended @ (Fetched::Failed(_) | Fetched::FailedAhead | Fetched::Foreign) => Err(ended),
         }
     }
 
