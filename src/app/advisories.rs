@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::app::config::Config;
 use crate::registry::{AdvisoryFeed, AdvisoryRule, PolicyConfig};
-use crate::store::{AdvisoryError, AdvisoryRecords, imported_advisories};
+use crate::store::{AdvisoryError, AdvisoryPaths, AdvisoryRecords, imported_advisories};
 use crate::values::correlation;
 
 /// In place of a path: what a bundle brought.
@@ -43,6 +43,7 @@ impl ActiveAdvisories {
 
 fn is_same_feed(one: &PolicyConfig, other: &PolicyConfig) -> bool {
     one.advisories == other.advisories
+        && one.own_advisories == other.own_advisories
         && one.advisories_max_age == other.advisories_max_age
         && one.advisories_on_stale == other.advisories_on_stale
 }
@@ -50,13 +51,21 @@ fn is_same_feed(one: &PolicyConfig, other: &PolicyConfig) -> bool {
 /// The records that a configuration names, not read yet.
 pub fn records(config: &Config) -> Option<Arc<AdvisoryRecords>> {
     let policy = &config.policy;
-    let path = match policy.advisories.as_str() {
-        "" => return None,
-        IMPORTED => imported_advisories(&config.cache_dir().ok()?),
-        path => PathBuf::from(path),
+    let feed = match policy.advisories.as_str() {
+        "" => None,
+        IMPORTED => Some(imported_advisories(&config.cache_dir().ok()?)),
+        path => Some(PathBuf::from(path)),
     };
+    let own = match policy.own_advisories.as_str() {
+        "" => None,
+        path => Some(PathBuf::from(path)),
+    };
+    let paths = AdvisoryPaths { feed, own };
+    if paths.is_empty() {
+        return None;
+    }
     let feed = AdvisoryFeed::new(policy.advisories_max_age.0, policy.advisories_on_stale);
-    Some(Arc::new(AdvisoryRecords::new(path, Arc::new(feed))))
+    Some(Arc::new(AdvisoryRecords::new(paths, Arc::new(feed))))
 }
 
 /// What follows from these records by a configuration.

@@ -29,7 +29,7 @@ mod swap;
 pub use advisories::{
     Advisory, AdvisoryFeed, AdvisoryKind, AdvisoryRule, AdvisorySet, AdvisorySetBuilder, FeedState,
     KnownBad, PolicyConfig, RECORD_BYTES_MAX, RecordCounts, RecordError, Release, Severity,
-    StaleRule, VulnerableRule,
+    StaleRule, VulnerableRule, is_advisory_id,
 };
 pub use base::{Base, BaseError, Bases, LinkTarget};
 pub use file_hosts::FileHosts;

@@ -243,6 +243,7 @@ mod tests {
             version: "==2.6.1".to_owned(),
             until: until.to_owned(),
             reason: "a fix".to_owned(),
+            ..ExceptionConfig::default()
         };
         let day = humantime::parse_rfc3339("2027-01-01T00:00:00Z")?;
         let at = |seconds| day + std::time::Duration::from_secs(seconds);

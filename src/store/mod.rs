@@ -58,8 +58,8 @@ use std::time::Instant;
 use bytes::Bytes;
 
 pub use advisories::{
-    AdvisoryError, AdvisoryReading, AdvisoryRecords, LoadedAdvisories, StagedAdvisories,
-    imported_advisories,
+    AdvisoryError, AdvisoryPaths, AdvisoryReading, AdvisoryRecords, LoadedAdvisories,
+    StagedAdvisories, imported_advisories,
 };
 pub use awaited::AwaitedBundles;
 pub use blob::{Blob, StoredBlob};

@@ -98,6 +98,12 @@ impl Config {
                      none of follow, pass, deny and public-index"
                 ));
             }
+            if view.is_private_only() && self.private_packages.is_empty() {
+                faults.push(format!(
+                    "the view {name}: private_only is set and private_packages is empty: no source of \
+                     GitLab's would be asked for any name. Name your packages there"
+                ));
+            }
             for source in &view.sources {
                 let mirror = source.to_string();
                 if source.is_mirror() && !self.mirrors.contains_key(&mirror) {

@@ -14,6 +14,8 @@ pub struct PolicyConfig {
     /// A folder, a zip, or a file of lines, with records of the OSV schema; or `imported`: what a
     /// bundle brought. Empty: none.
     pub advisories: String,
+    /// The operator's own records beside those: the same, of any age, and perhaps none. Empty: none.
+    pub own_advisories: String,
     /// How old the newest of its files may be. Zero: of any age.
     pub advisories_max_age: Span,
     /// While they are older, or cannot be read.
@@ -28,6 +30,7 @@ impl Default for PolicyConfig {
     fn default() -> Self {
         Self {
             advisories: String::new(),
+            own_advisories: String::new(),
             advisories_max_age: Span::seconds(0),
             advisories_on_stale: StaleRule::default(),
             vulnerable: VulnerableRule::default(),

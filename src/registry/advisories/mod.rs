@@ -40,7 +40,7 @@ mod version_index;
 
 pub use config::{PolicyConfig, VulnerableRule};
 pub use feed::{AdvisoryFeed, FeedState, StaleRule};
-pub use record::{RECORD_BYTES_MAX, RecordError};
+pub use record::{RECORD_BYTES_MAX, RecordError, is_advisory_id};
 pub use release::Release;
 pub use rule::{AdvisoryRule, KnownBad};
 pub use set::{Advisory, AdvisoryKind, AdvisorySet, AdvisorySetBuilder, RecordCounts};

@@ -59,11 +59,11 @@ impl Record {
             return Err(RecordError::TooLarge);
         }
         let written: Written = serde_json::from_slice(bytes)?;
-        if !is_an_id(&written.id) {
+        if !is_advisory_id(&written.id) {
             return Err(RecordError::Id);
         }
         let mut aliases = written.aliases.unwrap_or_default();
-        aliases.retain(|alias| is_an_id(alias));
+        aliases.retain(|alias| is_advisory_id(alias));
         aliases.truncate(ALIASES_MAX);
         let mut record = Self {
             id: written.id,
@@ -125,8 +125,8 @@ impl Record {
     }
 }
 
-/// What can stand in a message, a path and a header field.
-fn is_an_id(text: &str) -> bool {
+/// Whether it is an id of a record: what can stand in a message, a path and a header field.
+pub fn is_advisory_id(text: &str) -> bool {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_.:".contains(&b);
     !text.is_empty() && text.len() <= ID_BYTES_MAX && text.bytes().all(fits)
 }

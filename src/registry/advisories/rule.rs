@@ -71,35 +71,44 @@ impl AdvisoryRule {
 
     /// Why a file is refused: it is malware, or vulnerable enough. `project` is its page's; where
     /// that is not known, each reading of its name counts, because an address has nothing else.
-    pub fn refusal(&self, project: Option<&ProjectName>, filename: &str) -> Option<KnownBad> {
+    /// Records of the `overruled` ids count for nothing.
+    pub fn refusal(
+        &self,
+        project: Option<&ProjectName>,
+        filename: &str,
+        overruled: &[&str],
+    ) -> Option<KnownBad> {
         let severity = match self.vulnerable {
             VulnerableRule::Log => None,
             VulnerableRule::Refuse => Some(self.min_severity),
         };
-        self.known(project, filename, Least { severity })
+        self.known(project, filename, overruled, Least { severity })
     }
 
     /// What is to be said of a file that is given all the same.
     pub fn notice(&self, project: Option<&ProjectName>, filename: &str) -> Option<KnownBad> {
         let severity = Some(self.min_severity);
-        self.known(project, filename, Least { severity })
+        self.known(project, filename, &[], Least { severity })
     }
 
     fn known(
         &self,
         project: Option<&ProjectName>,
         filename: &str,
+        overruled: &[&str],
         least: Least,
     ) -> Option<KnownBad> {
         let set = self.feed.as_ref()?.set()?;
         if let Some(name) = project {
-            return Some(KnownBad::of(first_hit(&set, name, filename, least)?));
+            return Some(KnownBad::of(first_hit(
+                &set, name, filename, overruled, least,
+            )?));
         }
         let usual = usual_project(filename);
         for name in project_candidates(filename) {
             // An unusual reading counts only if what it leaves is a version.
             let is_meant = usual.as_ref() == Some(&name) || has_version(filename, &name);
-            if is_meant && let Some(advisory) = first_hit(&set, &name, filename, least) {
+            if is_meant && let Some(advisory) = first_hit(&set, &name, filename, overruled, least) {
                 return Some(KnownBad::of(advisory));
             }
         }
@@ -111,6 +120,7 @@ fn first_hit<'s>(
     set: &'s AdvisorySet,
     name: &ProjectName,
     filename: &str,
+    overruled: &[&str],
     least: Least,
 ) -> Option<&'s Advisory> {
     // The first of them is the gravest; nearly every project has none.
@@ -118,7 +128,7 @@ fn first_hit<'s>(
         return None;
     }
     let release = || file_version(filename, name).map(Release::parse);
-    let advisory = set.gravest(name, release)?;
+    let advisory = set.gravest(name, overruled, release)?;
     if least.takes(advisory) {
         return Some(advisory);
     }

@@ -52,6 +52,11 @@ impl Advisory {
         }
     }
 
+    /// Whether its id, or the one by which it is known to be malware, is among these.
+    fn is_among(&self, ids: &[&str]) -> bool {
+        ids.contains(&&*self.id) || ids.contains(&self.telling_id())
+    }
+
     /// Whether a release is affected; one that cannot be told by malware alone.
     pub fn affects(&self, release: Option<&Release>) -> bool {
         match release {
@@ -101,22 +106,25 @@ impl AdvisorySet {
         }
     }
 
-    /// The gravest record that affects a release of a package; `release` is made only if there are
-    /// any, and says nothing of a file whose version cannot be told.
+    /// The gravest record that affects a release of a package, but for those that are overruled;
+    /// `release` is made only if there are any, and says nothing of a file whose version cannot be
+    /// told.
     pub fn gravest(
         &self,
         name: &ProjectName,
+        overruled: &[&str],
         release: impl FnOnce() -> Option<Release>,
     ) -> Option<&Advisory> {
         let package = self.by_name.get(name)?;
         let release = release();
-        if let (Some(index), Some(release)) = (&package.index, &release)
+        if overruled.is_empty()
+            && let (Some(index), Some(release)) = (&package.index, &release)
             && release.is_version()
         {
             return package.advisories.get(index.first(release)? as usize);
         }
         let mut all = package.advisories.iter();
-        all.find(|advisory| advisory.affects(release.as_ref()))
+        all.find(|advisory| !advisory.is_among(overruled) && advisory.affects(release.as_ref()))
     }
 
     /// The number of the place where a record was read.

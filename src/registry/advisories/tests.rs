@@ -316,7 +316,7 @@ proptest! {
         let release = Release::parse(&format!("1.{version}{label}"));
         let mut all = set.of(&name).iter();
         let each = all.find(|one| one.affects(Some(&release))).map(|one| one.id.clone());
-        let found = set.gravest(&name, || Some(release.clone())).map(|one| one.id.clone());
+        let found = set.gravest(&name, &[], || Some(release.clone())).map(|one| one.id.clone());
         prop_assert_eq!(found, each);
     }
 

@@ -1,8 +1,9 @@
 //! `[[exceptions]]`: versions that may be had although a policy would refuse them, for a while.
 //!
 //! Pure. Owns the table and what it holds for. An exception ends by itself, so that none is
-//! forgotten: one that is over is void, and is named where an operator looks. Must not know which
-//! policy would refuse.
+//! forgotten: one that is over is void, and is named where an operator looks. It lets a version pass
+//! that is too young; of advisories it overrules those alone that it names, because a version that
+//! could not wait may turn out to be malware. Must not know which policy would refuse.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,10 +12,14 @@ use std::time::{Duration, SystemTime};
 use pep440_rs::{Version, VersionSpecifiers};
 use serde::{Deserialize, Serialize};
 
+use crate::registry::is_advisory_id;
 use crate::simple::{ProjectName, file_version};
 
 /// Longest value of a key, in bytes: exceptions are carried and kept.
 const VALUE_BYTES_MAX: usize = 512;
+
+/// Advisories that one exception may name.
+const ADVISORIES_MAX: usize = 16;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -30,6 +35,9 @@ pub struct ExceptionConfig {
     pub until: String,
     /// For those who read it later.
     pub reason: String,
+    /// Ids of the records that it overrules as well, as the 403 names them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub advisories: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +52,10 @@ pub enum ExceptionError {
         "version = \"{0}\" is no PEP 440 version specifier: write \"==2.6.1\", or \">=2.6,<2.7\""
     )]
     Version(String),
+    #[error("advisories = \"{0}\" is no id of a record: write \"GHSA-…\", as the 403 names it")]
+    Advisory(String),
+    #[error("advisories has more than {ADVISORIES_MAX} ids")]
+    TooManyAdvisories,
     #[error(
         "until = \"{0}\" is neither a day such as \"2027-01-31\" nor a time such as \"2027-01-31T12:00:00Z\""
     )]
@@ -77,6 +89,14 @@ impl PolicyException {
                 return Err(ExceptionError::TooLong(key));
             }
         }
+        if written.advisories.len() > ADVISORIES_MAX {
+            return Err(ExceptionError::TooManyAdvisories);
+        }
+        for id in &written.advisories {
+            if !is_advisory_id(id) {
+                return Err(ExceptionError::Advisory(id.clone()));
+            }
+        }
         let package = ProjectName::parse(&written.package)
             .map_err(|_| ExceptionError::Package(written.package.clone()))?;
         let versions = VersionSpecifiers::from_str(&written.version)
@@ -94,6 +114,11 @@ impl PolicyException {
     /// Whose versions it is about.
     pub fn package(&self) -> &ProjectName {
         &self.package
+    }
+
+    /// The ids of the records that it overrules.
+    pub fn advisories(&self) -> &[String] {
+        &self.written.advisories
     }
 
     /// From then on it is void.
@@ -128,8 +153,13 @@ impl fmt::Display for PolicyException {
             version,
             until,
             reason,
+            advisories,
         } = &self.written;
-        write!(f, "{package} {version} until {until} ({reason})")
+        write!(f, "{package} {version}")?;
+        if !advisories.is_empty() {
+            write!(f, " with {}", advisories.join(", "))?;
+        }
+        write!(f, " until {until} ({reason})")
     }
 }
 
@@ -153,6 +183,7 @@ mod tests {
             version: version.to_owned(),
             until: until.to_owned(),
             reason: "a fix that cannot wait".to_owned(),
+            ..ExceptionConfig::default()
         }
     }
 
@@ -202,7 +233,13 @@ mod tests {
         reasonless.reason.clear();
         let mut wordy = written("==1", "2027-01-31");
         wordy.reason = "x".repeat(VALUE_BYTES_MAX + 1);
+        let mut shapeless = written("==1", "2027-01-31");
+        shapeless.advisories = vec!["GHSA 1".to_owned()];
+        let mut broad = written("==1", "2027-01-31");
+        broad.advisories = vec!["GHSA-1".to_owned(); ADVISORIES_MAX + 1];
         for (bad, words) in [
+            (shapeless, "\"GHSA 1\" is no id of a record"),
+            (broad, "more than 16 ids"),
             (wordy, "reason is longer than 512 bytes"),
             (nameless, "no name of a project"),
             (reasonless, "reason is missing"),

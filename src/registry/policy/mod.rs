@@ -146,31 +146,45 @@ impl Policies {
     }
 
     pub fn judge(&self, file: &JudgedFile<'_>, now: SystemTime) -> PolicyVerdict {
-        let Some(reason) = self.refuse(file, now) else {
-            return PolicyVerdict::Allowed;
+        let exceptions = self.exceptions(file, now);
+        if let Some(known) = self.known_bad_but_for(file, &exceptions) {
+            return PolicyVerdict::Refused(PolicyReason::known(known));
+        }
+        let too_young = match self.age(file.source) {
+            Some(rule) => rule.refuse(file.uploaded, file.first_seen, now),
+            None => None,
         };
-        match self.exception(file, now) {
-            Some(exception) => PolicyVerdict::Excepted(exception),
-            None => PolicyVerdict::Refused(reason),
+        // The first that ends: the file is judged again then.
+        let Some(exception) = exceptions.iter().min_by_key(|exception| exception.end()) else {
+            return match too_young {
+                Some(reason) => PolicyVerdict::Refused(reason),
+                None => PolicyVerdict::Allowed,
+            };
+        };
+        if too_young.is_some() || self.known_bad_but_for(file, &[]).is_some() {
+            return PolicyVerdict::Excepted(Arc::clone(exception));
         }
+        PolicyVerdict::Allowed
     }
 
-    /// The gravest reason against a file.
-    fn refuse(&self, file: &JudgedFile<'_>, now: SystemTime) -> Option<PolicyReason> {
-        if let Some(known) = self.advisories.refusal(file.project, file.filename) {
-            return Some(PolicyReason::known(known));
-        }
-        let rule = self.age(file.source)?;
-        rule.refuse(file.uploaded, file.first_seen, now)
-    }
-
-    /// The record by which a file may not be had, unless an exception lets it pass.
+    /// The record by which a file may not be had, unless an exception overrules it.
     pub fn known_bad(&self, file: &JudgedFile<'_>, now: SystemTime) -> Option<KnownBad> {
-        let known = self.advisories.refusal(file.project, file.filename)?;
-        match self.exception(file, now) {
-            Some(_) => None,
-            None => Some(known),
+        self.known_bad_but_for(file, &self.exceptions(file, now))
+    }
+
+    fn known_bad_but_for(
+        &self,
+        file: &JudgedFile<'_>,
+        exceptions: &[&Arc<PolicyException>],
+    ) -> Option<KnownBad> {
+        let mut overruled = Vec::new();
+        for exception in exceptions {
+            for id in exception.advisories() {
+                overruled.push(id.as_str());
+            }
         }
+        self.advisories
+            .refusal(file.project, file.filename, &overruled)
     }
 
     /// What is to be said of a file that may be had all the same.
@@ -178,22 +192,25 @@ impl Policies {
         self.advisories.notice(file.project, file.filename)
     }
 
-    /// What lets a file pass that a policy would refuse.
-    fn exception(&self, file: &JudgedFile<'_>, now: SystemTime) -> Option<Arc<PolicyException>> {
+    /// What holds for a file now.
+    fn exceptions(&self, file: &JudgedFile<'_>, now: SystemTime) -> Vec<&Arc<PolicyException>> {
+        let mut holding = Vec::new();
         if self.exceptions.is_empty() {
-            return None;
+            return holding;
         }
         let usual = match file.project {
             Some(_) => None,
             None => usual_project(file.filename),
         };
-        let project = file.project.or(usual.as_ref())?;
+        let Some(project) = file.project.or(usual.as_ref()) else {
+            return holding;
+        };
         for exception in &self.exceptions {
             if !exception.is_over(now) && exception.holds_for(project, file.filename) {
-                return Some(Arc::clone(exception));
+                holding.push(exception);
             }
         }
-        None
+        holding
     }
 }
 

@@ -25,6 +25,7 @@ fn policies() -> Policies {
         version: "==2.6.1".to_owned(),
         until: "2027-01-31".to_owned(),
         reason: "it fixes what is being exploited".to_owned(),
+        advisories: Vec::new(),
     };
     let pypi = Scope::mirror("pypi").expect("a name");
     Policies {
@@ -142,11 +143,12 @@ fn an_exception_lets_its_versions_pass_until_it_is_over() {
 }
 
 #[test]
-fn what_is_known_to_be_bad_is_refused_before_its_age_counts_unless_it_is_excepted() {
+fn what_is_known_to_be_bad_is_refused_before_its_age_counts_unless_an_exception_names_it() {
     let mut builder = AdvisorySetBuilder::default();
     for (place, record) in (0..).zip([
         r#"{"id": "MAL-1", "affected": [{"package": {"ecosystem": "PyPI", "name": "Some_Lib"}, "versions": ["1.0"]}]}"#,
         r#"{"id": "MAL-2", "affected": [{"package": {"ecosystem": "PyPI", "name": "urllib3"}, "versions": ["2.6.1"]}]}"#,
+        r#"{"id": "PYSEC-4", "aliases": ["MAL-4"], "affected": [{"package": {"ecosystem": "PyPI", "name": "urllib3"}, "versions": ["2.6.1"]}]}"#,
         r#"{"id": "GHSA-3", "database_specific": {"severity": "HIGH"}, "affected": [{"package": {"ecosystem": "PyPI", "name": "old"}, "versions": ["1.0"]}]}"#,
     ]) {
         builder.add(record.as_bytes(), place).expect("a record");
@@ -184,7 +186,7 @@ fn what_is_known_to_be_bad_is_refused_before_its_age_counts_unless_it_is_excepte
         ("some.lib.tar.gz".to_owned(), "min_age", "allowed"),
         ("some_lib-unknown.zip".to_owned(), "malware", "malware"),
         (wheel("some_lib-1.1"), "min_age", "allowed"),
-        (wheel("urllib3-2.6.1"), "excepted", "excepted"),
+        (wheel("urllib3-2.6.1"), "malware", "malware"),
         (wheel("old-1.0"), "min_age", "allowed"),
     ] {
         assert_eq!(
@@ -200,6 +202,21 @@ fn what_is_known_to_be_bad_is_refused_before_its_age_counts_unless_it_is_excepte
     }
     let over = at("2027-03-01T00:00:00Z");
     let urllib3 = wheel("urllib3-2.6.1");
+    for (named, at_mirror) in [
+        (&["MAL-2"][..], "malware"),
+        (&["MAL-2", "MAL-5"], "malware"),
+        (&["MAL-2", "PYSEC-4"], "excepted"),
+        (&["MAL-4", "MAL-2"], "excepted"),
+    ] {
+        let mut written = policies.exceptions[0].written.clone();
+        written.advisories = named.iter().map(|id| (*id).to_owned()).collect();
+        policies.exceptions = vec![Arc::new(PolicyException::parse(&written).expect("good"))];
+        assert_eq!(
+            judge(&policies, &mirror, &urllib3, now),
+            at_mirror,
+            "{named:?}"
+        );
+    }
     assert_eq!(judge(&policies, &mirror, &urllib3, over), "malware");
     policies.advisories.vulnerable = VulnerableRule::Refuse;
     assert_eq!(

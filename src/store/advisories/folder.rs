@@ -32,10 +32,7 @@ pub(super) fn each_entry(
     Ok(())
 }
 
-pub(super) fn read(
-    folder: &Path,
-    reading: &mut Reading<'_>,
-) -> Result<RecordArchive, AdvisoryError> {
+pub(super) fn read(folder: &Path, reading: &mut Reading) -> Result<RecordArchive, AdvisoryError> {
     let mut paths = Vec::new();
     let listed = each_entry(folder, &mut |entry| {
         let path = entry.path();

@@ -15,7 +15,7 @@ use crate::registry::{RECORD_BYTES_MAX, RecordError};
 /// Bytes read from the disk at a time.
 const BUFFER_BYTES: usize = 1 << 20;
 
-pub(super) fn read(path: &Path, reading: &mut Reading<'_>) -> Result<RecordArchive, AdvisoryError> {
+pub(super) fn read(path: &Path, reading: &mut Reading) -> Result<RecordArchive, AdvisoryError> {
     let file = File::open(path).map_err(unreadable(path))?;
     let mut source = BufReader::with_capacity(BUFFER_BYTES, &file);
     let mut places = Vec::new();

@@ -1,4 +1,4 @@
-//! The records of one path, read.
+//! The records of a configuration, read.
 //!
 //! Must not know when they are read.
 
@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::archive::RecordArchive;
+use super::paths::{AdvisoryPaths, Stamps};
 use super::reading::{AdvisoryError, Reading, unreadable};
-use super::stamp::Stamp;
 use super::{folder, lines, zipped};
 use crate::registry::AdvisorySet;
 
@@ -21,56 +21,50 @@ pub struct LoadedAdvisories {
     pub dated: SystemTime,
     /// The first of those that cannot be read, and why, a sentence each.
     pub unreadable: Vec<String>,
+    archives: Vec<PlacedArchive>,
+    stamps: Stamps,
+}
+
+/// What was read at one path.
+#[derive(Debug)]
+struct PlacedArchive {
+    /// The number of its first place among those of all paths.
+    first: u32,
     archive: RecordArchive,
-    stamp: Stamp,
 }
 
 impl LoadedAdvisories {
-    /// Reads every record at a path.
+    /// Reads every record.
     ///
     /// # Errors
-    /// When it cannot be read, when not one record in it can, or when it changes meanwhile.
-    pub fn read(path: &Path) -> Result<Self, AdvisoryError> {
-        let stamp = Stamp::of(path).map_err(unreadable(path))?;
-        let mut reading = Reading::new(path);
-        let archive = if stamp.is_folder() {
-            folder::read(path, &mut reading)?
-        } else if zipped::is_zip(path).map_err(unreadable(path))? {
-            zipped::read(path, &mut reading)?
-        } else {
-            lines::read(path, &mut reading)?
-        };
-        let Reading {
-            builder,
-            unreadable: named,
-            ..
-        } = reading;
-        let set = builder.finish();
-        let path = || path.to_owned();
-        if set.counts.readable() == 0 {
-            let first = match named.first() {
-                Some(first) => format!(" ({first})"),
-                None => String::new(),
-            };
-            return Err(AdvisoryError::Empty {
-                path: path(),
-                first,
-            });
+    /// When a path cannot be read, when not one record of the feed can, or when anything changes
+    /// meanwhile.
+    pub fn read(paths: &AdvisoryPaths) -> Result<Self, AdvisoryError> {
+        let stamps = paths.stamps()?;
+        let mut reading = Reading::default();
+        let mut archives = Vec::new();
+        if let Some(path) = &paths.feed {
+            archives.push(read_path(path, &mut reading)?);
+            reading.demand_a_record(path)?;
         }
-        if Stamp::of(&path()).ok().as_ref() != Some(&stamp) {
-            return Err(AdvisoryError::Changed { path: path() });
+        if let Some(path) = &paths.own {
+            archives.push(read_path(path, &mut reading)?);
+        }
+        if paths.stamps().ok().as_ref() != Some(&stamps) {
+            let paths = paths.to_string();
+            return Err(AdvisoryError::Changed { paths });
         }
         Ok(Self {
-            set: Arc::new(set),
-            dated: stamp.dated(),
-            unreadable: named,
-            archive,
-            stamp,
+            set: Arc::new(reading.builder.finish()),
+            dated: stamps.dated(),
+            unreadable: reading.unreadable,
+            archives,
+            stamps,
         })
     }
 
-    pub fn stamp(&self) -> &Stamp {
-        &self.stamp
+    pub(super) fn stamps(&self) -> &Stamps {
+        &self.stamps
     }
 
     /// A record as it was written, by its id.
@@ -79,7 +73,7 @@ impl LoadedAdvisories {
     /// When it cannot be read any more.
     pub fn record(&self, id: &str) -> io::Result<Option<Vec<u8>>> {
         match self.set.place(id) {
-            Some(place) => Ok(Some(self.archive.read(place)?)),
+            Some(place) => Ok(Some(self.at(place)?)),
             None => Ok(None),
         }
     }
@@ -90,7 +84,7 @@ impl LoadedAdvisories {
     /// When one cannot be read any more, or nothing can be written.
     pub fn write_lines(&self, out: &mut dyn io::Write) -> io::Result<()> {
         for place in self.set.all_places() {
-            let mut line = self.archive.read(place)?;
+            let mut line = self.at(place)?;
             // In JSON a line end is white space; within a text it is escaped.
             for byte in &mut line {
                 if matches!(byte, b'\n' | b'\r') {
@@ -102,4 +96,25 @@ impl LoadedAdvisories {
         }
         Ok(())
     }
+
+    fn at(&self, place: u32) -> io::Result<Vec<u8>> {
+        for PlacedArchive { first, archive } in self.archives.iter().rev() {
+            if let Some(number) = place.checked_sub(*first) {
+                return archive.read(number);
+            }
+        }
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+fn read_path(path: &Path, reading: &mut Reading) -> Result<PlacedArchive, AdvisoryError> {
+    let first = reading.begin(path);
+    let archive = if path.is_dir() {
+        folder::read(path, reading)?
+    } else if zipped::is_zip(path).map_err(unreadable(path))? {
+        zipped::read(path, reading)?
+    } else {
+        lines::read(path, reading)?
+    };
+    Ok(PlacedArchive { first, archive })
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::registry::AdvisorySetBuilder;
 
-/// Records of one path; the feeds of all ecosystems together have some hundred thousand.
+/// Records of all paths; the feeds of all ecosystems together have some hundred thousand.
 const RECORDS_MAX: u32 = 2_000_000;
 
 /// Bytes of all records together, unpacked.
@@ -35,8 +35,8 @@ pub enum AdvisoryError {
     TooMany { path: PathBuf },
     #[error("{path}: it has no record of the OSV schema{first}")]
     Empty { path: PathBuf, first: String },
-    #[error("{path}: it changed while it was read")]
-    Changed { path: PathBuf },
+    #[error("{paths}: changed while it was read")]
+    Changed { paths: String },
 }
 
 pub fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> AdvisoryError + use<> {
@@ -45,31 +45,46 @@ pub fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> AdvisoryError + use<
 }
 
 /// Records on their way into a set.
-pub struct Reading<'p> {
-    path: &'p Path,
+#[derive(Default)]
+pub struct Reading {
+    /// Where they are read now.
+    path: PathBuf,
     pub builder: AdvisorySetBuilder,
     /// Places given so far.
     records: u32,
+    /// Those of them that are records of the schema.
+    readable: u32,
     bytes: u64,
     pub unreadable: Vec<String>,
 }
 
-impl<'p> Reading<'p> {
-    pub fn new(path: &'p Path) -> Self {
-        Self {
-            path,
-            builder: AdvisorySetBuilder::default(),
-            records: 0,
-            bytes: 0,
-            unreadable: Vec::new(),
+impl Reading {
+    /// Goes on at a path; the number of its first place.
+    pub fn begin(&mut self, path: &Path) -> u32 {
+        path.clone_into(&mut self.path);
+        self.records
+    }
+
+    /// # Errors
+    /// When nothing was a record.
+    pub fn demand_a_record(&self, path: &Path) -> Result<(), AdvisoryError> {
+        if self.readable > 0 {
+            return Ok(());
         }
+        let first = match self.unreadable.first() {
+            Some(first) => format!(" ({first})"),
+            None => String::new(),
+        };
+        let path = path.to_owned();
+        Err(AdvisoryError::Empty { path, first })
     }
 
     /// Takes a record, which is called `name` in messages, and has the next place.
     pub fn record(&mut self, name: &dyn fmt::Display, bytes: &[u8]) -> Result<(), AdvisoryError> {
         self.bytes += bytes.len() as u64;
-        if let Err(why) = self.builder.add(bytes, self.records) {
-            self.name(name, &why);
+        match self.builder.add(bytes, self.records) {
+            Ok(()) => self.readable += 1,
+            Err(why) => self.name(name, &why),
         }
         self.next()
     }
@@ -89,7 +104,7 @@ impl<'p> Reading<'p> {
         self.records += 1;
         let is_too_heavy = self.builder.weight() > WEIGHT_MAX;
         if self.records > RECORDS_MAX || self.bytes > BYTES_MAX || is_too_heavy {
-            let path = self.path.to_owned();
+            let path = self.path.clone();
             return Err(AdvisoryError::TooMany { path });
         }
         Ok(())

@@ -15,7 +15,6 @@ use super::folder::each_entry;
 /// What is compared: of a folder, of all that is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    is_folder: bool,
     entries: u64,
     bytes: u64,
     /// Of the inodes, with the time of each: a file that is replaced has another one.
@@ -29,14 +28,13 @@ impl Stamp {
     pub fn of(path: &Path) -> io::Result<Self> {
         let top = fs::metadata(path)?;
         let mut stamp = Self {
-            is_folder: top.is_dir(),
             entries: 0,
             bytes: 0,
             mark: 0,
             dated: SystemTime::UNIX_EPOCH,
         };
         stamp.add(&top);
-        if stamp.is_folder {
+        if top.is_dir() {
             each_entry(path, &mut |entry| {
                 stamp.add(&entry.metadata()?);
                 Ok(())
@@ -57,10 +55,6 @@ impl Stamp {
         self.mark = self.mark.wrapping_add(mark.wrapping_mul(SPREAD));
         let dated = SystemTime::UNIX_EPOCH + Duration::new(seconds, 0);
         self.dated = self.dated.max(dated);
-    }
-
-    pub fn is_folder(&self) -> bool {
-        self.is_folder
     }
 
     /// The newest time in it: when it was last put there.

@@ -4,7 +4,6 @@
 //! being written is not read in the middle; the records of before stay in force until the new ones
 //! are read whole. Must not know what follows from a record.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,12 +11,12 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
 use super::loaded::LoadedAdvisories;
+use super::paths::{AdvisoryPaths, Stamps};
 use super::reading::AdvisoryError;
-use super::stamp::Stamp;
 use crate::registry::{AdvisoryFeed, FeedState, RecordCounts};
 use crate::values::clock;
 
-/// How often a path is looked at.
+/// How often the paths are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Looking at a folder of many files takes a while: at most one part in so many of the time.
@@ -37,9 +36,9 @@ pub struct AdvisoryReading {
     pub is_refused: bool,
 }
 
-/// The records of one path.
+/// The records of a configuration.
 pub struct AdvisoryRecords {
-    path: PathBuf,
+    paths: AdvisoryPaths,
     pub feed: Arc<AdvisoryFeed>,
     loaded: ArcSwapOption<LoadedAdvisories>,
     /// What was seen at the last look; held for as long as one reading takes.
@@ -50,23 +49,19 @@ pub struct AdvisoryRecords {
 
 #[derive(Default)]
 struct Seen {
-    stamp: Option<Stamp>,
-    refused: Option<Stamp>,
+    stamps: Option<Stamps>,
+    refused: Option<Stamps>,
 }
 
 impl AdvisoryRecords {
-    pub fn new(path: PathBuf, feed: Arc<AdvisoryFeed>) -> Self {
+    pub fn new(paths: AdvisoryPaths, feed: Arc<AdvisoryFeed>) -> Self {
         Self {
-            path,
+            paths,
             feed,
             loaded: ArcSwapOption::default(),
             seen: Mutex::default(),
             fault: Mutex::default(),
         }
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// What was last read; nothing if nothing could be.
@@ -97,10 +92,10 @@ impl AdvisoryRecords {
     /// Reads the records now, and brings them into force.
     pub fn load(&self) -> Result<(), AdvisoryError> {
         let mut seen = self.seen.lock();
-        match LoadedAdvisories::read(&self.path) {
+        match LoadedAdvisories::read(&self.paths) {
             Ok(loaded) => {
                 *seen = Seen {
-                    stamp: Some(loaded.stamp().clone()),
+                    stamps: Some(loaded.stamps().clone()),
                     ..Seen::default()
                 };
                 self.take(loaded);
@@ -116,7 +111,7 @@ impl AdvisoryRecords {
     fn take(&self, loaded: LoadedAdvisories) {
         let counts = loaded.set.counts;
         tracing::info!(
-            path = %self.path.display(),
+            path = %self.paths,
             malware = counts.malware,
             vulnerabilities = counts.vulnerabilities,
             packages = counts.packages,
@@ -139,19 +134,19 @@ impl AdvisoryRecords {
     /// look. Blocks.
     pub fn look(&self) -> Duration {
         let begun = clock::now();
-        let found = Stamp::of(&self.path).ok();
+        let looked = self.paths.stamps();
         let mut seen = self.seen.lock();
-        let is_still = found.is_some() && found == seen.stamp;
+        if let Err(why) = &looked {
+            *self.fault.lock() = Some(why.to_string());
+        }
+        let found = looked.ok();
+        let is_still = found.is_some() && found == seen.stamps;
         let in_force = self.loaded();
-        let in_force = in_force.as_ref().map(|loaded| loaded.stamp());
+        let in_force = in_force.as_ref().map(|loaded| loaded.stamps());
         let is_in_force = found.is_some() && found.as_ref() == in_force;
         let is_news = !is_in_force && found != seen.refused;
-        seen.stamp.clone_from(&found);
-        if found.is_none() {
-            let path = self.path.display();
-            let fault = format!("{path}: it is not there any more, or cannot be read");
-            *self.fault.lock() = Some(fault);
-        } else if is_in_force {
+        seen.stamps.clone_from(&found);
+        if is_in_force {
             // It was away, or something else was in its place.
             *self.fault.lock() = None;
         }
@@ -161,11 +156,11 @@ impl AdvisoryRecords {
         wait_after(begun, clock::now())
     }
 
-    fn read_anew(&self, seen: &mut Seen, found: Option<Stamp>) {
-        match LoadedAdvisories::read(&self.path) {
+    fn read_anew(&self, seen: &mut Seen, found: Option<Stamps>) {
+        match LoadedAdvisories::read(&self.paths) {
             Ok(loaded) => {
                 *seen = Seen {
-                    stamp: Some(loaded.stamp().clone()),
+                    stamps: Some(loaded.stamps().clone()),
                     ..Seen::default()
                 };
                 self.take(loaded);

@@ -25,7 +25,7 @@ pub(super) fn is_zip(path: &Path) -> io::Result<bool> {
     Ok(BEGINNINGS.contains(&beginning.as_slice()))
 }
 
-pub(super) fn read(path: &Path, reading: &mut Reading<'_>) -> Result<RecordArchive, AdvisoryError> {
+pub(super) fn read(path: &Path, reading: &mut Reading) -> Result<RecordArchive, AdvisoryError> {
     let fault = |why: ZipError| AdvisoryError::Zip {
         path: path.to_owned(),
         why,

@@ -289,15 +289,22 @@ fn r34_a_vulnerable_release_is_given_and_said_once_or_refused() {
 }
 
 #[test]
-fn r34_an_exception_lets_malware_pass_until_it_ends() {
+fn r34_an_exception_lets_malware_pass_that_it_names_until_it_ends() {
     let world = World::new(&[malware()]);
     let end = std::time::SystemTime::now() + Duration::from_secs(6);
     let until = humantime::format_rfc3339_seconds(end);
     let exception = format!(
         "[[exceptions]]\npackage = \"some-lib\"\nversion = \"==2.0\"\nuntil = \"{until}\"\nreason = \"looked at\"\n"
     );
-    let larder = world.larder(&format!("{}{exception}", world.records.section("")));
     let wheel = file(&world.index, &artifact("2.0").filename);
+    let unnamed = world.larder(&format!("{}{exception}", world.records.section("")));
+    assert_eq!(
+        reader(&unnamed).get(&wheel).status,
+        403,
+        "no record is named"
+    );
+    let exception = format!("{exception}advisories = [\"{ID}\"]\n");
+    let larder = world.larder(&format!("{}{exception}", world.records.section("")));
     let listed = || {
         let shown = get_as(&reader(&larder), &page("some-lib"), JSON);
         names(&shown).contains(&artifact("2.0").filename)
@@ -306,6 +313,29 @@ fn r34_an_exception_lets_malware_pass_until_it_ends() {
     assert!(listed());
     eventually("it is over", || reader(&larder).get(&wheel).status == 403);
     eventually("the page is made again", || !listed());
+}
+
+/// Beside a feed whose file is replaced each hour: they outlive that, count at once, and are taken
+/// away again.
+#[test]
+fn r34_ones_own_records_count_beside_those_of_a_feed() {
+    let world = World::new(&[of_all("MAL-2026-1", "another")]);
+    let own = tempfile::tempdir().expect("a temporary folder");
+    let keys = format!("own_advisories = \"{}\"", own.path().display());
+    let larder = world.larder(&world.records.section(&keys));
+    let wheel = file(&world.index, &artifact("2.0").filename);
+    reader(&larder).get(&wheel).expect(200);
+    let record = own.path().join("some-lib.json");
+    std::fs::write(&record, malware().to_string()).expect("a writable folder");
+    eventually("it counts", || reader(&larder).get(&wheel).status == 403);
+    let another = of_all("MAL-2026-2", "a-third");
+    world
+        .records
+        .replace(&[of_all("MAL-2026-1", "another"), another]);
+    wait_for_malware(&larder, 3);
+    assert_eq!(reader(&larder).get(&wheel).status, 403);
+    std::fs::remove_file(&record).expect("a writable folder");
+    eventually("it is gone", || reader(&larder).get(&wheel).status == 200);
 }
 
 #[test]
