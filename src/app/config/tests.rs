@@ -394,6 +394,10 @@ fn a_view_names_mirrors_that_are_there_and_is_called_like_none() {
         ("name = 'All'\nsources = ['groups/7']", "is no name"),
         ("name = 'all'", "has no sources"),
         (
+            "name = 'all'\nsources = ['pypi']\nprivate_only = true",
+            "private_packages is empty",
+        ),
+        (
             "name = 'all'\nsources = ['other']",
             "there is no [mirrors.other]",
         ),
