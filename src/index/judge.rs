@@ -14,7 +14,7 @@ use super::request::{PageReply, PageRequest};
 use crate::access::Caller;
 use crate::registry::policy::{JudgedFile, PolicyRefusal};
 use crate::registry::{FileRef, PageRef};
-use crate::simple::{Format, ProjectName, project_candidates, usual_project};
+use crate::simple::{Format, ProjectName, ProjectStatus, project_candidates, usual_project};
 use crate::values::clock;
 
 /// What is known of a file's age.
@@ -39,6 +39,16 @@ impl Pages {
         file: &FileRef,
         now: Instant,
     ) -> Result<(), PolicyRefusal> {
+        if let Some((project, status)) = self.quarantine_of(file).await {
+            return self.fetcher.judge(&JudgedFile {
+                source: &file.scope,
+                project: Some(&project),
+                filename: file.filename.as_str(),
+                uploaded: None,
+                first_seen: None,
+                status: Some(&status),
+            });
+        }
         let policies = self.fetcher.sources.policies();
         if !policies.judge_any(&file.scope) {
             return Ok(());
@@ -57,11 +67,37 @@ impl Pages {
             filename: file.filename.as_str(),
             uploaded: age.uploaded,
             first_seen: age.first_seen,
+            status: None,
         };
         if age.is_unreadable {
             judged = judged.with_unreadable_facts();
         }
         self.fetcher.judge(&judged)
+    }
+
+    /// The project of a file whose page said last that it is quarantined, if there is one.
+    async fn quarantine_of(&self, file: &FileRef) -> Option<(ProjectName, Arc<ProjectStatus>)> {
+        let learned = &self.fetcher.dependencies.learned;
+        if self.offline.is_none() && !learned.has_quarantines() {
+            return None;
+        }
+        for name in project_candidates(file.filename.as_str()) {
+            let page = PageRef {
+                scope: file.scope.clone(),
+                name: Some(name.clone()),
+            };
+            if let Some(status) = learned.quarantine(&page) {
+                return Some((name, Arc::new(status)));
+            }
+            let Some(offline) = &self.offline else {
+                continue;
+            };
+            // A page that cannot be read says nothing, as one that is not here.
+            if let Ok(Some(status)) = offline.quarantine(&page).await {
+                return Some((name, status));
+            }
+        }
+        None
     }
 
     /// What the disk and memory know.

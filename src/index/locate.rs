@@ -11,10 +11,12 @@ use super::cache::memory::CacheKey;
 use super::error::PageError;
 use super::fetch::Fetched;
 use super::request::{Located, PageReply, PageRequest};
-use super::rewrite::mirror_files::MirrorFile;
+use super::rewrite::mirror_files::{MirrorFile, MirrorFiles};
 use crate::access::Caller;
 use crate::registry::{ListedFile, MirrorPath, PageRef};
-use crate::simple::{CoreMetadata, Format, ProjectName, project_candidates, usual_project};
+use crate::simple::{
+    CoreMetadata, Format, ProjectName, ProjectStatus, project_candidates, usual_project,
+};
 use crate::upstream::PassThrough;
 use crate::values::correlation;
 
@@ -27,6 +29,8 @@ enum PathState {
     /// Listed by a page of this age, if upstream could not confirm it.
     Listed(MirrorFile, Option<Duration>),
     Unlisted,
+    /// The page lists no such file, and says that nothing of its project may be had.
+    Quarantined(Arc<ProjectStatus>),
     /// No page may be had, or it is too early to ask: in upstream's words.
     Refused(PassThrough),
     /// The page has to be asked for.
@@ -44,10 +48,14 @@ impl PathState {
         }
     }
 
-    fn of(file: Option<MirrorFile>, age: Option<Duration>) -> Self {
-        match file {
-            Some(file) => Self::Listed(file, age),
-            None => Self::Unlisted,
+    /// What a page says that lists these files.
+    fn of(path: &MirrorPath, files: &MirrorFiles, age: Option<Duration>) -> Self {
+        if let Some(file) = files.find(path) {
+            return Self::Listed(file, age);
+        }
+        match files.status() {
+            Some(status) if status.is_quarantined() => Self::Quarantined(Arc::clone(status)),
+            Some(_) | None => Self::Unlisted,
         }
     }
 }
@@ -70,52 +78,75 @@ impl Pages {
         if let Some(name) = names.first().filter(|name| self.is_private(name)) {
             return Err(PageError::PrivateName(name.clone()));
         }
+        let (state, project) = self.state_of(listed, names, now).await?;
+        let is_parents = self.fetcher.sources.parents_public_index() == Some(path.scope());
+        match state {
+            PathState::Listed(file, age) => {
+                let spelled = file.spell(listed);
+                let judged = file.judged(&spelled, project.as_ref());
+                self.fetcher.judge(&judged)?;
+                let located = self.lead(&spelled, wheel.is_some(), &file).await?;
+                Ok((located, age))
+            }
+            PathState::Quarantined(status) => {
+                let mut unlisted = MirrorFile::new(listed, None, None, None);
+                unlisted.status = Some(status);
+                let judged = unlisted.judged(listed, project.as_ref());
+                self.fetcher.judge(&judged)?;
+                Err(PageError::NotListed)
+            }
+            _ if is_parents => {
+                // No page has told anything of it.
+                let unknown = MirrorFile::new(listed, None, None, None);
+                self.fetcher.judge(&unknown.judged(listed, None))?;
+                Ok((self.by_the_parents_word(path).await?, None))
+            }
+            PathState::Refused(answer) => Ok((Located::PassThrough(answer), None)),
+            PathState::Unlisted | PathState::Unknown => match &self.offline {
+                Some(_) => Err(PageError::NotHeld(path.filename().clone())),
+                None => Err(PageError::NotListed),
+            },
+        }
+    }
+
+    /// What is known of a path by the pages of these projects, and whose page says so. One that
+    /// lists it counts before one that says why it gives nothing, and a quarantine before any other
+    /// refusal.
+    async fn state_of(
+        &self,
+        listed: &MirrorPath,
+        names: Vec<ProjectName>,
+        now: Instant,
+    ) -> Result<(PathState, Option<ProjectName>), PageError> {
         let mut unknown = Vec::new();
-        let mut refused = None;
-        let mut found = None;
+        let mut told = Vec::new();
         for name in names.into_iter().filter(|name| !self.is_private(name)) {
             let page = PageRef {
-                scope: path.scope().clone(),
+                scope: listed.scope().clone(),
                 name: Some(name),
             };
             match self.known(listed, &page, now).await? {
-                PathState::Listed(file, age) => {
-                    found = Some((file, age, page.name));
-                    break;
-                }
-                PathState::Unlisted => {}
-                PathState::Refused(answer) => refused = Some(answer),
                 PathState::Unknown => unknown.push(page),
+                state @ PathState::Listed(..) => return Ok((state, page.name)),
+                state => told.push((state, page.name)),
             }
         }
-        if found.is_none()
-            && let Some(page) = self.likeliest(listed, unknown).await
-        {
+        if let Some(page) = self.likeliest(listed, unknown).await {
             let project = page.name.clone();
             match self.fetched(listed, page, now).await? {
-                PathState::Listed(file, age) => found = Some((file, age, project)),
-                PathState::Refused(answer) => refused = Some(answer),
-                PathState::Unlisted | PathState::Unknown => {}
+                state @ PathState::Listed(..) => return Ok((state, project)),
+                state => told.push((state, project)),
             }
         }
-        if found.is_none() && self.fetcher.sources.parents_public_index() == Some(path.scope()) {
-            // No page has told anything of it.
-            let unknown = MirrorFile::new(listed, None, None, None);
-            self.fetcher.judge(&unknown.judged(listed, None))?;
-            return Ok((self.by_the_parents_word(path).await?, None));
+        let mut refused = (PathState::Unlisted, None);
+        for (state, project) in told {
+            match state {
+                PathState::Quarantined(_) => return Ok((state, project)),
+                PathState::Refused(_) => refused = (state, project),
+                _ => {}
+            }
         }
-        if let Some((file, age, project)) = found {
-            let spelled = file.spell(listed);
-            self.fetcher
-                .judge(&file.judged(&spelled, project.as_ref()))?;
-            let located = self.lead(&spelled, wheel.is_some(), &file).await?;
-            return Ok((located, age));
-        }
-        match (refused, &self.offline) {
-            (Some(answer), _) => Ok((Located::PassThrough(answer), None)),
-            (None, Some(_)) => Err(PageError::NotHeld(path.filename().clone())),
-            (None, None) => Err(PageError::NotListed),
-        }
+        Ok(refused)
     }
 
     /// A file of the parent's public index that no page has told here: the parent finds out whether
@@ -173,45 +204,49 @@ impl Pages {
         now: Instant,
     ) -> Result<PathState, PageError> {
         if let Some(offline) = &self.offline {
-            return Ok(PathState::of(offline.listed(path, page).await?, None));
+            if let Some(file) = offline.listed(path, page).await? {
+                return Ok(PathState::Listed(file, None));
+            }
+            return Ok(match offline.quarantine(page).await? {
+                Some(status) => PathState::Quarantined(status),
+                None => PathState::Unlisted,
+            });
         }
         let fetcher = &self.fetcher;
         if fetcher.sources.parents_public_index() == Some(&page.scope) {
-            let files = fetcher.large.recall(page);
-            let file = files.and_then(|(files, _)| files.find(path));
-            return Ok(PathState::of(file, None));
+            return Ok(match fetcher.large.recall(page) {
+                Some((files, _)) => PathState::of(path, &files, None),
+                None => PathState::Unlisted,
+            });
         }
         if let Some(refusal) = fetcher.refused_lately(page, now) {
             return Ok(PathState::of_refusal(refusal));
         }
         let key = CacheKey::new(page.clone(), Format::Json, &Caller::anonymous());
         let unasked = UpstreamVerdict::Unasked;
-        let (file, asked, decided) = if let Some((entry, page)) = fetcher.memory.entry(&key) {
+        let (files, asked, decided) = if let Some((entry, page)) = fetcher.memory.entry(&key) {
             let decided = fetcher.decide(&key, &entry, unasked, now);
-            (page.mirrored(path), entry.asked, decided)
+            (Arc::clone(page.mirror_files()), entry.asked, decided)
         } else if let Some((files, asked)) = fetcher.large.recall(page) {
             let decided = fetcher.decide_as_of(page, Some(asked), 0.0, unasked, now);
-            (files.find(path), asked, decided)
+            (files, asked, decided)
         } else {
             return Ok(PathState::Unknown);
         };
         if !decided.is_shown_unasked() {
             return Ok(PathState::Unknown);
         }
-        let Some(file) = file else {
+        let state = PathState::of(path, &files, None);
+        if matches!(state, PathState::Unlisted) {
             let is_new = now.saturating_duration_since(asked) < LOOK_AGAIN_AFTER;
-            return Ok(if is_new {
-                PathState::Unlisted
-            } else {
-                PathState::Unknown
-            });
-        };
+            return Ok(if is_new { state } else { PathState::Unknown });
+        }
         if decided == Use::ShowAndAsk {
             let request = asking_for(page);
             let standing = fetcher.standing(&request, now);
             self.renew_behind(&request, &key, asked, standing);
         }
-        Ok(PathState::Listed(file, None))
+        Ok(state)
     }
 
     /// What the page says about a path when it is asked for.
@@ -222,13 +257,15 @@ impl Pages {
         now: Instant,
     ) -> Result<PathState, PageError> {
         match self.own(&asking_for(&page), now).await {
-            Ok(PageReply::Page { page, age, .. }) => Ok(PathState::of(page.mirrored(path), age)),
+            Ok(PageReply::Page { page, age, .. }) => {
+                Ok(PathState::of(path, page.mirror_files(), age))
+            }
             Ok(PageReply::PassThrough(answer)) => Ok(PathState::of_refusal(answer)),
             Ok(PageReply::Stream(stream)) => {
                 let files = Arc::new(stream.into_files().await?);
-                let found = files.find(path);
+                let state = PathState::of(path, &files, None);
                 self.fetcher.large.remember(page, files, now);
-                Ok(PathState::of(found, None))
+                Ok(state)
             }
             Err(Fetched::Forward { .. }) => Ok(PathState::Unlisted),
             Err(other) => Err(other.into()),

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use url::Url;
 
 use crate::index::error::PageError;
-use crate::index::rewrite::mirror_files::MirrorFiles;
+use crate::index::rewrite::mirror_files::{MirrorFile, MirrorFiles};
 use crate::index::rewrite::{RewriteJob, Rewriting};
 use crate::index::sources::PageSources;
 use crate::registry::{MirrorPath, PageRef};
@@ -27,6 +27,8 @@ pub struct PathLookup {
     pub metadata: Option<CoreMetadata>,
     /// Why no caller may have it, if a policy says so.
     pub refusal: Option<PageError>,
+    /// The page of a quarantined project refuses what it does not list, too.
+    pub is_listed: bool,
 }
 
 /// Looks a path up on a page that was stored in `source` and came from `url`; `dates` is what is
@@ -52,9 +54,17 @@ pub fn lookup(
         dates: Arc::new(dates),
     };
     let rewritten = Rewriting::whole(&job, body, &Validators::default())?;
-    let files = MirrorFiles::new(rewritten.collected.mirrored);
-    let Some(file) = files.find(path) else {
-        return Ok(None);
+    let files = MirrorFiles::new(rewritten.collected.mirrored, rewritten.status);
+    let found = files.find(path);
+    let is_listed = found.is_some();
+    let file = match (found, files.status()) {
+        (Some(file), _) => file,
+        (None, Some(status)) if status.is_quarantined() => {
+            let mut unlisted = MirrorFile::new(path, None, None, None);
+            unlisted.status = Some(Arc::clone(status));
+            unlisted
+        }
+        (None, _) => return Ok(None),
     };
     let judged = file.judged(path, page.name.as_ref());
     let refusal = sources.policies().judge(&judged, now).check(now).err();
@@ -62,5 +72,6 @@ pub fn lookup(
         sha256: file.sha256,
         metadata: file.metadata,
         refusal: refusal.map(PageError::from),
+        is_listed,
     }))
 }

@@ -228,6 +228,7 @@ impl Pages {
             filename: file.filename.as_str(),
             uploaded: None,
             first_seen: None,
+            status: None,
         };
         self.fetcher
             .sources

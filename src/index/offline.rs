@@ -20,7 +20,7 @@ use crate::index::fetch::Fetcher;
 use crate::index::rewrite::RewriteJob;
 use crate::index::rewrite::mirror_files::MirrorFile;
 use crate::registry::{FileRef, MirrorPath, PORTABLE_BASE, PageRef, Route, Scope, portable_url};
-use crate::simple::{Format, ProjectName};
+use crate::simple::{Format, ProjectName, ProjectStatus};
 use crate::store::{Holdings, Projects, StoreError};
 use crate::upstream::Validators;
 use crate::values::clock;
@@ -123,6 +123,20 @@ impl OfflinePages {
             file.sha256 = Some(held.digest);
         }
         Ok(Some(file))
+    }
+
+    /// What the page of a project says of it, if that is that nothing of it may be had.
+    pub(super) async fn quarantine(
+        self: &Arc<Self>,
+        page: &PageRef,
+    ) -> Result<Option<Arc<ProjectStatus>>, PageError> {
+        let Some(page) = self.page(page, Format::Json).await? else {
+            return Ok(None);
+        };
+        match page.mirror_files().status() {
+            Some(status) if status.is_quarantined() => Ok(Some(Arc::clone(status))),
+            Some(_) | None => Ok(None),
+        }
     }
 
     pub(super) async fn is_withdrawn(&self, page: &PageRef) -> Result<bool, PageError> {

@@ -23,9 +23,6 @@ use super::name::ProjectName;
 use super::rewriter::{RewriteError, Rewriter};
 use crate::values::digest::Digest;
 
-/// The word of PEP 792 for a project that must not be installed.
-const QUARANTINED: &str = "quarantined";
-
 /// One project's files, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProjectListing {
@@ -174,7 +171,7 @@ impl ProjectListing {
     /// Whether its index says that nothing of it may be offered.
     pub fn is_quarantined(&self) -> bool {
         match &self.status {
-            Some(status) => status.status == QUARANTINED,
+            Some(status) => status.is_quarantined(),
             None => false,
         }
     }

@@ -1,6 +1,7 @@
 //! What larder learned of upstreams and keeps with what it fetched from them: the public index that
 //! a GitLab points to, the file hosts that an index's pages named, the mirrors that a parent serves,
-//! and the exceptions that signed bundles brought.
+//! the projects that GitLab's pages called quarantined, and the exceptions that signed bundles
+//! brought.
 //!
 //! One small file, replaced as a whole. What is read is judged again by its reader, because another
 //! configuration may have written it. Must not judge it.
@@ -19,13 +20,18 @@ use serde::{Deserialize, Serialize};
 use super::error::StoreError;
 use super::folder::Folder;
 use super::layout::Layout;
+use crate::registry::PageRef;
 use crate::registry::policy::{ExceptionConfig, PolicyException};
+use crate::simple::ProjectStatus;
 
 /// Longest file that is read, and so that is written.
 const BYTES_MAX: u64 = 4 << 20;
 
 /// GitLabs and indexes that are remembered; more are a sign that the file is no good.
 const ENTRIES_MAX: usize = 64;
+
+/// Quarantined projects of GitLab's pages that are remembered.
+const QUARANTINES_MAX: usize = 1024;
 
 /// Exceptions of bundles that are remembered.
 const EXCEPTIONS_MAX: usize = 256;
@@ -43,6 +49,9 @@ pub struct LearnedFacts {
     pub exceptions_made: u64,
     /// By the URL of a parent, what it serves.
     pub parents: BTreeMap<String, ParentFacts>,
+    /// By the path of a page of GitLab's, what it said last of a project that is quarantined. A
+    /// file's own address says nothing of it, and no page need be asked for before it.
+    pub quarantines: BTreeMap<String, ProjectStatus>,
 }
 
 /// What a parent serves.
@@ -103,6 +112,44 @@ impl Learned {
     /// When the folder cannot be written; it is known here all the same.
     pub fn note_parent(&self, parent: &str, serves: ParentFacts) -> Result<(), StoreError> {
         self.change(|facts| insert(&mut facts.parents, parent, serves))
+    }
+
+    pub fn has_quarantines(&self) -> bool {
+        !self.facts.lock().quarantines.is_empty()
+    }
+
+    /// What a page of GitLab's said last of its project, if that is that it is quarantined.
+    pub fn quarantine(&self, page: &PageRef) -> Option<ProjectStatus> {
+        let facts = self.facts.lock();
+        facts.quarantines.get(&page.path()).cloned()
+    }
+
+    /// Notes what a page of GitLab's says of its project.
+    ///
+    /// # Errors
+    /// When the folder cannot be written; it is known here all the same.
+    pub fn note_status(
+        &self,
+        page: &PageRef,
+        status: Option<&ProjectStatus>,
+    ) -> Result<(), StoreError> {
+        let path = page.path();
+        self.change(|facts| match status {
+            Some(status) if status.is_quarantined() => {
+                let is_full = facts.quarantines.len() >= QUARANTINES_MAX;
+                if is_full && !facts.quarantines.contains_key(&path) {
+                    tracing::warn!(
+                        page = path,
+                        "is quarantined, as are {QUARANTINES_MAX} others, and its files are not refused by their own addresses"
+                    );
+                    return;
+                }
+                facts.quarantines.insert(path, status.clone());
+            }
+            Some(_) | None => {
+                facts.quarantines.remove(&path);
+            }
+        })
     }
 
     /// Notes the exceptions of a bundle that was made then, in place of those of bundles before:
@@ -207,7 +254,8 @@ pub(super) fn read(layout: &Layout) -> LearnedFacts {
         Ok(facts)
             if facts.public_indexes.len() <= ENTRIES_MAX
                 && facts.file_hosts.len() <= ENTRIES_MAX
-                && facts.parents.len() <= ENTRIES_MAX =>
+                && facts.parents.len() <= ENTRIES_MAX
+                && facts.quarantines.len() <= QUARANTINES_MAX =>
         {
             facts
         }

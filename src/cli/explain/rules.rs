@@ -344,6 +344,7 @@ fn advisory_rules(explanation: &mut Explanation, route: &Route, context: &Comman
         filename: filename.as_str(),
         uploaded: None,
         first_seen: None,
+        status: None,
     };
     if let Some(known) = policies.notice(&judged) {
         explanation.rule(format!("{} is about this file", known.id));

@@ -3,13 +3,15 @@
 //! Owns the words for it. What a mirror's file is, only its page tells, as for the daemon. Must not
 //! change anything.
 
+use url::Url;
+
 use super::explanation::{Explanation, Verdict};
 use super::rules::word;
 use crate::app::CommandContext;
 use crate::index::{PageError, PathLookup, lookup};
-use crate::registry::policy::JudgedFile;
+use crate::registry::policy::{JudgedFile, PolicyRefusal};
 use crate::registry::{FileRef, MirrorPath, PageRef, Route};
-use crate::simple::{CoreMetadata, Format, project_candidates};
+use crate::simple::{CoreMetadata, Entry, Format, ProjectStatus, project_candidates, read_entries};
 use crate::store::{MetadataOrigin, Peek, StoreError, StoredPage};
 use crate::upstream::UnhashedFiles;
 use crate::values::clock;
@@ -63,6 +65,7 @@ pub fn pages(route: &Route, peek: &Peek) -> Result<Found, StoreError> {
         if let Some(page) = peek.page(route, format)? {
             held |= page.body.is_some();
             lines.push(page_line(&page, format));
+            lines.extend(status_line(route, &page, format));
         }
     }
     if lines.is_empty() {
@@ -98,6 +101,30 @@ fn page_line(page: &StoredPage, format: Format) -> String {
     let size = body.len();
     let stored = httpdate::fmt_http_date(page.stored);
     format!("{format} page as upstream sent it: {size} bytes, {validator}, changed {stored}")
+}
+
+/// What a stored page says of its project as a whole.
+fn status_line(route: &Route, page: &StoredPage, format: Format) -> Option<String> {
+    let Route::Page(PageRef {
+        name: Some(name), ..
+    }) = route
+    else {
+        return None;
+    };
+    let url = Url::parse(&page.meta.url).ok()?;
+    let body = page.body.as_ref()?;
+    let nothing = |_: &Entry<'_>| None::<()>;
+    let (_, status) = read_entries(format, name, url, body, nothing).ok()?;
+    let status = status?;
+    let word = ProjectStatus::word_line(Some(&status));
+    let mut line = format!("its index calls the project {word}");
+    if let Some(reason) = status.reason_line() {
+        line += &format!(": {reason}");
+    }
+    if status.is_quarantined() {
+        line += " (no file of it is listed or given)";
+    }
+    Some(line)
 }
 
 pub fn file(file: &FileRef, peek: &Peek) -> Result<Found, StoreError> {
@@ -145,6 +172,10 @@ fn metadata(wheel: &FileRef, peek: &Peek) -> Lines {
 /// What policies say of a file of GitLab's, by what is known of its age.
 fn judge(explanation: &mut Explanation, file: &FileRef, context: &CommandContext, peek: &Peek) {
     let policies = context.sources.policies();
+    if let Some(refusal) = quarantine(file, context, peek) {
+        explanation.refuse(PageError::Policy(refusal));
+        return;
+    }
     if !policies.judge_any(&file.scope) {
         return;
     }
@@ -164,6 +195,7 @@ fn judge(explanation: &mut Explanation, file: &FileRef, context: &CommandContext
             filename,
             uploaded: uploaded.and_then(|facts| facts.upload_time),
             first_seen: dates.first_seen(file.digest, filename),
+            status: None,
         };
         if judged.uploaded.is_none() && judged.first_seen.is_none() {
             continue;
@@ -180,6 +212,32 @@ fn judge(explanation: &mut Explanation, file: &FileRef, context: &CommandContext
     );
 }
 
+/// What a page of GitLab's said last of the project of a file, if that is that it is quarantined.
+fn quarantine(file: &FileRef, context: &CommandContext, peek: &Peek) -> Option<PolicyRefusal> {
+    let learned = peek.learned();
+    let filename = file.filename.as_str();
+    let now = clock::wall();
+    for name in project_candidates(filename) {
+        let page = PageRef {
+            scope: file.scope.clone(),
+            name: Some(name),
+        };
+        let judged = JudgedFile {
+            source: &file.scope,
+            project: page.name.as_ref(),
+            filename,
+            uploaded: None,
+            first_seen: None,
+            status: learned.quarantines.get(&page.path()),
+        };
+        if judged.status.is_some() {
+            let verdict = context.sources.policies().judge(&judged, now);
+            return verdict.check(now).err();
+        }
+    }
+    None
+}
+
 /// A mirror's file is what the page says that lists it.
 fn mirrored(
     explanation: &mut Explanation,
@@ -190,6 +248,7 @@ fn mirrored(
     let wheel = path.metadata_of();
     let listed = wheel.as_ref().unwrap_or(path);
     let mut line = "no page that lists it: its project's page is asked for first, and decides";
+    let mut withheld = None;
     for name in project_candidates(listed.filename().as_str()) {
         let page = PageRef {
             scope: path.scope().clone(),
@@ -203,12 +262,20 @@ fn mirrored(
             let from = (stored.meta.url.as_str(), format, body);
             let dates = peek.dates(&page)?;
             let found = lookup(&context.sources, &page, listed, from, dates, clock::wall());
-            if let Ok(Some(found)) = found {
-                return listing(explanation, path, found, context, peek);
+            match found {
+                Ok(Some(found)) if found.is_listed => {
+                    return listing(explanation, path, found, context, peek);
+                }
+                Ok(Some(found)) => withheld = found.refusal,
+                Ok(None) | Err(_) => {}
             }
             line = "a stored page of its project does not list it; \
                     a newer one is asked for, and decides";
         }
+    }
+    if let Some(why) = withheld {
+        explanation.refuse(why);
+        line = "a stored page of its project, which does not list it, says that it is quarantined";
     }
     Ok(vec![line.to_owned()])
 }

@@ -21,7 +21,7 @@ use crate::index::rewrite::likely_wheels::likeliest;
 use crate::index::rewrite::mirror_files::{MirrorFile, MirrorFiles};
 use crate::registry::policy::Policies;
 use crate::registry::{FileRef, MirrorPath, Scope};
-use crate::simple::{Format, annotate};
+use crate::simple::{Format, ProjectStatus, annotate};
 use crate::store::{MetadataIndex, WheelMark};
 use crate::upstream::Validators;
 use crate::values::correlation;
@@ -83,6 +83,8 @@ pub struct RewrittenPage {
     /// Where metadata may be added: one for each of `collected.marked`.
     pub marks: Vec<u64>,
     pub collected: Collected,
+    /// What it says of the project as a whole.
+    pub status: Option<ProjectStatus>,
     /// The mark of what was known of its files besides, and of what it told itself.
     pub dates_known: u64,
     pub validators: Validators,
@@ -102,6 +104,7 @@ impl Page {
             body,
             marks,
             collected,
+            status,
             dates_known,
             validators,
         } = rewritten;
@@ -123,7 +126,7 @@ impl Page {
             }),
             looking: AtomicBool::new(false),
             listings: listings(&collected.files),
-            mirrored: Arc::new(MirrorFiles::new(collected.mirrored)),
+            mirrored: Arc::new(MirrorFiles::new(collected.mirrored, status)),
             undated: each_once(collected.undated).into(),
             written: collected.written,
             dates_known,
@@ -197,6 +200,11 @@ impl Page {
     /// The mirrors' files that this page lists.
     pub fn mirror_files(&self) -> &Arc<MirrorFiles> {
         &self.mirrored
+    }
+
+    /// What it says of the project as a whole (PEP 792).
+    pub fn status(&self) -> Option<&ProjectStatus> {
+        self.mirrored.status().map(Arc::as_ref)
     }
 
     /// What this page of a mirror says about one path.

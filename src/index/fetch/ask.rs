@@ -92,7 +92,8 @@ impl Fetcher {
             PageAnswer::Page { answer, url } => {
                 from.clone_from(&answer.parent);
                 let asked = asked.before(answer.stale_age());
-                self.take_in(key, answer, url, asked).await
+                let before = known.map(|known| known.page);
+                self.take_in(key, answer, url, asked, before).await
             }
             PageAnswer::NotModified { age } => self.confirmed(address, known, asked.before(age)),
             PageAnswer::Forward { pass_through, to } => Ok(Fetched::Forward {
@@ -157,6 +158,7 @@ impl Fetcher {
         answer: UpstreamResponse,
         url: Url,
         asked: AskedAt,
+        before: Option<Arc<Page>>,
     ) -> Result<Fetched, PageError> {
         let address = key.page();
         let links = self.sources.links(&address.scope);
@@ -199,6 +201,8 @@ impl Fetcher {
         let page = self.prepare(address, rewritten.await?).await?;
         self.refusals.lift(address, asked.at);
         self.note_in_place(address, &page, asked.at);
+        self.note_status(key, before.as_deref(), &page, asked.at)
+            .await;
         let body = self.memory.keep(key, &upstream_body, &page, Some(asked.at));
         self.store_behind(address, source, (meta, upstream_body), asked);
         Ok(Fetched::Page {
@@ -237,13 +241,14 @@ impl Fetcher {
         let files = page.mirror_files();
         if let Some(scope) = self.sources.parents_public_index()
             && !address.scope.is_mirror()
-            && !files.is_empty()
         {
             let listed = PageRef {
                 scope: scope.clone(),
                 name: address.name.clone(),
             };
-            self.large.remember(listed, Arc::clone(files), asked);
+            if !files.is_empty() || self.large.recall(&listed).is_some() {
+                self.large.remember(listed, Arc::clone(files), asked);
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 mod ask;
 pub mod body;
 mod file_hosts;
+mod status;
 mod stored;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::registry::{KnownBad, PageRef, ScopeKind};
 use crate::simple::Format;
 use crate::store::{Holdings, Learned, MetadataIndex, PageStore};
 use crate::upstream::{ForwardTarget, PassThrough, Upstream};
+use crate::values::cache::{self, Cache};
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::clock;
 use crate::values::ends::Ends;
@@ -40,6 +42,9 @@ use crate::values::single_flight::{SharedResult, SingleFlight};
 
 /// Pages remembered at once that are to be asked for again.
 const INVALIDATED_MAX: u64 = 65_536;
+
+/// Projects of which it is remembered what was said of their status.
+const STATUSES_SAID_MAX: u64 = 4096;
 
 /// What upstream gave when it was asked for a page; shared by all requests that waited for it.
 #[derive(Clone)]
@@ -135,6 +140,8 @@ pub struct Fetcher {
     pub sources: PageSources,
     /// Pages that are to be asked for again, and since when.
     invalidated: Ends<PageRef>,
+    /// What was last said of the status of a project.
+    statuses_said: Cache<PageRef, String>,
     /// Held by each write behind an answer.
     writing: Arc<()>,
 }
@@ -176,6 +183,7 @@ impl Fetcher {
             remakes: SingleFlight::new(),
             slots,
             invalidated: Ends::bounded(INVALIDATED_MAX),
+            statuses_said: cache::bounded(STATUSES_SAID_MAX),
             writing: Arc::default(),
         })
     }

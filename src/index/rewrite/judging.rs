@@ -20,7 +20,12 @@ impl LinkPolicy {
         filename: &'a str,
         collected: &mut Collected,
     ) -> JudgedFile<'a> {
-        let Listed { page, entry, dates } = *listed;
+        let Listed {
+            page,
+            entry,
+            dates,
+            quarantine,
+        } = *listed;
         let mut uploaded = entry.upload_time;
         let mut first_seen = None;
         if let Some(digest) = entry.sha256 {
@@ -48,6 +53,7 @@ impl LinkPolicy {
             filename,
             uploaded,
             first_seen,
+            status: quarantine,
         }
     }
 

@@ -25,7 +25,8 @@ use crate::registry::{
     Scope, Stranger, recognise_portable,
 };
 use crate::simple::{
-    CoreMetadata, Decision, Entry, ProjectName, Replacement, SkippedEntries, project_candidates,
+    CoreMetadata, Decision, Entry, ProjectName, ProjectStatus, Replacement, SkippedEntries,
+    project_candidates,
 };
 use crate::store::{Holdings, PageDates, WheelMark};
 
@@ -81,10 +82,12 @@ pub struct MirrorRules {
 }
 
 /// An entry, and what is known of it otherwise.
-pub(super) struct Listed<'a> {
+pub struct Listed<'a> {
     pub page: &'a PageRef,
     pub entry: &'a Entry<'a>,
     pub dates: &'a PageDates,
+    /// What the page says of the project, where its files are left out for that.
+    pub quarantine: Option<&'a ProjectStatus>,
 }
 
 impl MirrorRules {
@@ -175,16 +178,9 @@ impl LinkPolicy {
         self.policies.generation()
     }
 
-    /// Decides about one entry, of which `dates` may know more than the page, and notes what it is
-    /// in `collected`.
-    pub fn decide(
-        &self,
-        page: &PageRef,
-        entry: &Entry<'_>,
-        dates: &PageDates,
-        collected: &mut Collected,
-    ) -> Decision {
-        let listed = &Listed { page, entry, dates };
+    /// Decides about one entry, and notes what it is in `collected`.
+    pub fn decide(&self, listed: &Listed<'_>, collected: &mut Collected) -> Decision {
+        let Listed { page, entry, .. } = *listed;
         let decision = match &self.rules {
             LinkRules::GitLab { bases, mirrors } => {
                 self.on_gitlab(listed, bases, mirrors, collected)
@@ -199,6 +195,8 @@ impl LinkPolicy {
             LinkRules::Portable(_) => self.on_portable_index(&page.scope, entry),
         };
         match decision {
+            // Whatever else it leads to: nothing of a quarantined project is offered.
+            _ if listed.quarantine.is_some() => Decision::Drop,
             // Offline it leads nowhere.
             Decision::Keep if self.held.is_some() => Decision::Drop,
             decision => decision,

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use crate::registry::MirrorPath;
 use crate::registry::policy::JudgedFile;
-use crate::simple::{CoreMetadata, ProjectName};
+use crate::simple::{CoreMetadata, ProjectName, ProjectStatus};
 use crate::values::digest::{Digest, Hasher};
 use crate::values::secret::Secret;
 
@@ -30,6 +30,8 @@ pub struct MirrorFile {
     pub uploaded: Option<SystemTime>,
     /// When a page of larder's first listed it, where that counts.
     pub first_seen: Option<SystemTime>,
+    /// What its page says of the project as a whole.
+    pub status: Option<Arc<ProjectStatus>>,
 }
 
 type PathMark = [u8; 16];
@@ -51,6 +53,7 @@ impl MirrorFile {
             metadata,
             uploaded,
             first_seen: None,
+            status: None,
         }
     }
 
@@ -74,7 +77,7 @@ impl MirrorFile {
 
     /// What policies judge it by, on the page of this project.
     pub fn judged<'a>(
-        &self,
+        &'a self,
         path: &'a MirrorPath,
         project: Option<&'a ProjectName>,
     ) -> JudgedFile<'a> {
@@ -84,6 +87,7 @@ impl MirrorFile {
             filename: path.filename().as_str(),
             uploaded: self.uploaded,
             first_seen: self.first_seen,
+            status: self.status.as_deref(),
         }
     }
 }
@@ -107,48 +111,60 @@ impl Noted {
             }
         }
     }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
-/// All of a page's files, those that are withheld included.
+/// All of a page's files, those that are withheld included, and what it says of their project.
 #[derive(Debug, Default)]
-pub struct MirrorFiles(Box<[MirrorFile]>);
+pub struct MirrorFiles {
+    files: Box<[MirrorFile]>,
+    status: Option<Arc<ProjectStatus>>,
+}
 
 impl MirrorFiles {
-    pub fn new(noted: Noted) -> Self {
+    pub fn new(noted: Noted, status: Option<ProjectStatus>) -> Self {
         let mut files: Vec<MirrorFile> = noted.0.into_values().collect();
         files.sort_by_key(|file| file.mark);
-        Self(files.into())
+        Self {
+            files: files.into(),
+            status: status.map(Arc::new),
+        }
     }
 
+    /// Whether the page says neither of a file nor of the project anything.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.files.is_empty() && self.status.is_none()
+    }
+
+    /// What the page says of the project as a whole (PEP 792).
+    pub fn status(&self) -> Option<&Arc<ProjectStatus>> {
+        self.status.as_ref()
     }
 
     pub fn find(&self, path: &MirrorPath) -> Option<MirrorFile> {
         let mark = mark(&path.canonical());
-        self.0
-            .binary_search_by_key(&mark, |file| file.mark)
-            .ok()
-            .map(|at| self.0[at].clone())
+        let found = self.files.binary_search_by_key(&mark, |file| file.mark);
+        let mut file = self.files.get(found.ok()?)?.clone();
+        file.status.clone_from(&self.status);
+        Some(file)
     }
 
     /// Bytes this takes in memory.
     pub fn weight(&self) -> usize {
         let spellings = self
-            .0
+            .files
             .iter()
             .filter_map(|file| file.spelling.as_ref())
             .map(|spelling| spelling.len());
         let queries = self
-            .0
+            .files
             .iter()
             .filter_map(|file| file.query.as_ref())
             .map(|query| query.expose().len());
-        size_of_val(&*self.0) + spellings.chain(queries).sum::<usize>()
+        let stated = match &self.status {
+            Some(status) => status.weight(),
+            None => 0,
+        };
+        size_of_val(&*self.files) + spellings.chain(queries).sum::<usize>() + stated
     }
 }
 
@@ -180,7 +196,7 @@ mod tests {
         for file in files {
             noted.add(file, usize::MAX);
         }
-        MirrorFiles::new(noted)
+        MirrorFiles::new(noted, None)
     }
 
     fn asked_with(path: &MirrorPath, query: &str) -> MirrorPath {
@@ -249,14 +265,15 @@ mod tests {
             assert!(noted.add(file(earlier), 1), "the first of a path");
             assert_eq!(noted.add(file(later), 1), same, "{earlier:?} {later:?}");
             assert_eq!(
-                MirrorFiles::new(noted)
+                MirrorFiles::new(noted, None)
                     .find(&plain)
                     .and_then(|file| file.sha256),
                 earlier.1
             );
         }
         let mut full = Noted::default();
-        assert!(full.add(MirrorFile::new(&plain, None, None, None), 0) && full.is_empty());
+        assert!(full.add(MirrorFile::new(&plain, None, None, None), 0));
+        assert!(MirrorFiles::new(full, None).is_empty());
         Ok(())
     }
 

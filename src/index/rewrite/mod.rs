@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use url::Url;
 
 use self::collected::Collected;
-use self::link_policy::LinkPolicy;
+use self::link_policy::{LinkPolicy, Listed};
 use self::mirror_files::MirrorFiles;
 use super::cache::page::RewrittenPage;
 use super::error::PageError;
@@ -24,9 +24,6 @@ use crate::registry::PageRef;
 use crate::simple::{Decision, Entry, Format, PageSubject, ProjectStatus, Rewriter};
 use crate::store::PageDates;
 use crate::upstream::Validators;
-
-/// PEP 792's status for a project that must not be installed.
-const QUARANTINED: &str = "quarantined";
 
 /// How a page is to be read and written.
 #[derive(Clone)]
@@ -57,11 +54,12 @@ pub struct Rewriting {
     page: PageRef,
     links: LinkPolicy,
     collected: Arc<Mutex<Collected>>,
+    is_quarantined: bool,
 }
 
 impl Rewriting {
     pub fn new(job: RewriteJob) -> Self {
-        Self::begin(job, true)
+        Self::begin(job, None)
     }
 
     /// Rewrites a whole page. A quarantined project's files are left out.
@@ -75,7 +73,9 @@ impl Rewriting {
         rewriting.finish(job, body, validators)
     }
 
-    fn begin(job: RewriteJob, offered: bool) -> Self {
+    /// `quarantine` is what the page is known to say of its project, if its files are to be left
+    /// out for that.
+    fn begin(job: RewriteJob, quarantine: Option<ProjectStatus>) -> Self {
         let collected = Arc::new(Mutex::new(Collected {
             generation: job.links.generation(),
             ..Collected::default()
@@ -88,11 +88,15 @@ impl Rewriting {
             Some(name) => PageSubject::Project(name.clone()),
             None => PageSubject::Index,
         };
+        let is_quarantined = quarantine.is_some();
         let decide = move |entry: &Entry<'_>| {
-            if !offered {
-                return Decision::Drop;
-            }
-            let decision = links.decide(&page, entry, &dates, &mut seen.lock());
+            let listed = Listed {
+                page: &page,
+                entry,
+                dates: &dates,
+                quarantine: quarantine.as_ref(),
+            };
+            let decision = links.decide(&listed, &mut seen.lock());
             dated(decision, entry, &dates)
         };
         Self {
@@ -102,6 +106,7 @@ impl Rewriting {
             page: job.page,
             links: job.links,
             collected,
+            is_quarantined,
         }
     }
 
@@ -146,11 +151,7 @@ impl Rewriting {
         let collected = std::mem::take(&mut *self.collected.lock());
         let mut output = self.output;
         output.extend_from_slice(&finished.rest);
-        let files = if is_quarantined(finished.status.as_ref()) {
-            MirrorFiles::default()
-        } else {
-            MirrorFiles::new(collected.mirrored)
-        };
+        let files = MirrorFiles::new(collected.mirrored, finished.status);
         Ok((output.freeze(), files))
     }
 
@@ -164,11 +165,14 @@ impl Rewriting {
     ) -> Result<RewrittenPage, PageError> {
         let finished = self.rewriter.finish().map_err(PageError::not_a_page)?;
         self.links.warn_left_out(&self.page, &finished.left_out);
-        let collected = std::mem::take(&mut *self.collected.lock());
-        if is_quarantined(finished.status.as_ref())
-            && !(collected.files.is_empty() && collected.mirrored.is_empty())
+        let mut collected = std::mem::take(&mut *self.collected.lock());
+        if self.is_quarantined {
+            // None of them is shown.
+            collected.past = 0;
+        } else if let Some(status) = &finished.status
+            && status.is_quarantined()
         {
-            let mut empty = Self::begin(job.clone(), false);
+            let mut empty = Self::begin(job.clone(), Some(status.clone()));
             empty.write(body)?;
             return empty.finish(job, body, validators);
         }
@@ -185,6 +189,7 @@ impl Rewriting {
             dates_known: dates.mark(),
             marks: finished.insertion_points,
             collected,
+            status: finished.status,
             validators: validators.clone(),
         })
     }
@@ -201,8 +206,4 @@ fn dated(decision: Decision, entry: &Entry<'_>, dates: &PageDates) -> Decision {
         new.facts = facts;
     }
     Decision::Replace(new)
-}
-
-fn is_quarantined(status: Option<&ProjectStatus>) -> bool {
-    status.is_some_and(|status| status.status == QUARANTINED)
 }

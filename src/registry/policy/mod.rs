@@ -16,7 +16,8 @@
 //!    made; what the operator says becomes a field of [`Policies`], filled in `app/settings.rs`; where
 //!    it matters for a source at all, [`Policies::judge_any`] says so.
 //! 2. Its judgement is a pure file beside `age.rs`, called in [`Policies::judge`]: the gravest
-//!    first. What an exception may overrule comes before `Policies::exception`, the rest after it.
+//!    first. What no exception may overrule, as its index's word of a quarantined project (PEP 792),
+//!    comes before `Policies::exceptions`, the rest after it.
 //! 3. Its refusal is a variant of [`PolicyReason`], with its label and its sentence.
 //!
 //! Statuses, logs, metrics and the status page follow from the reason. Must not know pages, callers,
@@ -38,7 +39,7 @@ pub use self::exception::{ExceptionConfig, ExceptionError, PolicyException};
 pub use self::reading::{AgeReading, PolicyReading};
 pub use self::reason::{AgeSince, PolicyReason, PolicyRefusal};
 use super::{AdvisoryRule, FeedState, KnownBad, Scope};
-use crate::simple::{ProjectName, usual_project};
+use crate::simple::{ProjectName, ProjectStatus, usual_project};
 
 /// The facts of a file that policies judge it by.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +53,8 @@ pub struct JudgedFile<'a> {
     pub uploaded: Option<SystemTime>,
     /// When a page of larder's first listed it; noted where the source's `undated` asks for it.
     pub first_seen: Option<SystemTime>,
+    /// What the page that lists it says of the project as a whole (PEP 792).
+    pub status: Option<&'a ProjectStatus>,
 }
 
 impl JudgedFile<'_> {
@@ -146,6 +149,13 @@ impl Policies {
     }
 
     pub fn judge(&self, file: &JudgedFile<'_>, now: SystemTime) -> PolicyVerdict {
+        // Its index has taken the project back, which is no rule of the operator's: no exception
+        // brings it back.
+        if let Some(status) = file.status
+            && status.is_quarantined()
+        {
+            return PolicyVerdict::Refused(PolicyReason::quarantined(status));
+        }
         let exceptions = self.exceptions(file, now);
         if let Some(known) = self.known_bad_but_for(file, &exceptions) {
             return PolicyVerdict::Refused(PolicyReason::known(known));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::registry::{KnownBad, Severity};
+use crate::simple::ProjectStatus;
 
 /// From when a file's age counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +31,20 @@ pub enum PolicyReason {
     Malware { id: Arc<str> },
     /// By the record of this id, and by `policy.vulnerable`.
     Vulnerable { id: Arc<str>, severity: Severity },
+    /// By its index's own word of the project (PEP 792), with the reason that it states.
+    Quarantined { reason: Option<Arc<str>> },
 }
 
 impl PolicyReason {
     /// Every label, for those who count by it.
-    pub const LABELS: [&'static str; 4] = ["min_age", "undated", "malware", "vulnerable"];
+    pub const LABELS: [&'static str; 5] =
+        ["min_age", "undated", "malware", "vulnerable", "quarantined"];
+
+    pub(super) fn quarantined(status: &ProjectStatus) -> Self {
+        Self::Quarantined {
+            reason: status.reason_line().map(Arc::from),
+        }
+    }
 
     pub(super) fn known(known: KnownBad) -> Self {
         match known.severity {
@@ -53,6 +63,7 @@ impl PolicyReason {
             Self::Undated { .. } => "undated",
             Self::Malware { .. } => "malware",
             Self::Vulnerable { .. } => "vulnerable",
+            Self::Quarantined { .. } => "quarantined",
         }
     }
 
@@ -63,6 +74,7 @@ impl PolicyReason {
             Self::Undated { .. } => "a file whose upload date is not known, where min_age is set",
             Self::Malware { .. } => "a file that is known to be malware (policy.advisories)",
             Self::Vulnerable { .. } => "a file with a known vulnerability (policy.vulnerable)",
+            Self::Quarantined { .. } => "a file of a project that its index has quarantined",
         }
     }
 
@@ -70,8 +82,12 @@ impl PolicyReason {
     pub fn ends(&self) -> Option<SystemTime> {
         match self {
             Self::TooYoung { until, .. } => Some(*until),
-            // When the records change, pages are made again.
-            Self::Undated { .. } | Self::Malware { .. } | Self::Vulnerable { .. } => None,
+            // When the records change, pages are made again; what an index says of a project
+            // changes with its page.
+            Self::Undated { .. }
+            | Self::Malware { .. }
+            | Self::Vulnerable { .. }
+            | Self::Quarantined { .. } => None,
         }
     }
 }
@@ -117,6 +133,14 @@ impl fmt::Display for PolicyRefusal {
                 "{id}: this file has a known vulnerability of severity {severity}, and \
                  policy.vulnerable is \"refuse\": take a version in which it is fixed"
             ),
+            PolicyReason::Quarantined { reason } => {
+                let stated = reason.as_deref().unwrap_or("no reason is stated");
+                write!(
+                    f,
+                    "the project is quarantined: its index says that it is not safe to install, and \
+                     no file of it is given ({stated})"
+                )
+            }
         }
     }
 }

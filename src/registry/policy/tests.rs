@@ -43,6 +43,7 @@ fn judge(scope: &Scope, filename: &str, uploaded: Option<&str>, now: &str) -> Po
         filename,
         uploaded: uploaded.map(at),
         first_seen: None,
+        status: None,
     };
     policies().judge(&file, at(now))
 }
@@ -92,6 +93,7 @@ fn what_cannot_be_read_of_a_file_counts_against_it_whatever_undated_says() {
             filename: "some_lib-1.0-py3-none-any.whl",
             uploaded: None,
             first_seen: None,
+            status: None,
         };
         let now = at("2027-01-01T00:00:00Z");
         let verdict = policies.judge(&file.with_unreadable_facts(), now);
@@ -171,6 +173,7 @@ fn what_is_known_to_be_bad_is_refused_before_its_age_counts_unless_an_exception_
             filename,
             uploaded: Some(now - WEEK / 2),
             first_seen: None,
+            status: None,
         };
         let verdict = policies.judge(&file, now);
         match verdict {
@@ -225,4 +228,37 @@ fn what_is_known_to_be_bad_is_refused_before_its_age_counts_unless_an_exception_
     );
     policies.advisories.min_severity = Severity::Critical;
     assert_eq!(judge(&policies, &mirror, &wheel("old-1.0"), now), "allowed");
+}
+
+#[test]
+fn no_exception_brings_back_what_its_index_has_quarantined() {
+    let pypi = Scope::mirror("pypi").expect("a name");
+    let now = at("2027-01-30T00:00:00Z");
+    let status = |word: &str| ProjectStatus {
+        status: word.to_owned(),
+        reason: Some("it\nsteals".to_owned()),
+    };
+    let stated = Some("it steals".into());
+    let quarantined = PolicyVerdict::Refused(PolicyReason::Quarantined { reason: stated });
+    for (word, expected) in [
+        ("quarantined", quarantined),
+        ("archived", PolicyVerdict::Allowed),
+        ("deprecated", PolicyVerdict::Allowed),
+        ("a word of later", PolicyVerdict::Allowed),
+    ] {
+        let said = status(word);
+        // The one file that an exception is about.
+        let file = JudgedFile {
+            source: &pypi,
+            project: None,
+            filename: "urllib3-2.6.1.tar.gz",
+            uploaded: Some(now - 2 * WEEK),
+            first_seen: None,
+            status: Some(&said),
+        };
+        assert_eq!(policies().judge(&file, now), expected, "{word}");
+        let without = Policies::default();
+        assert_eq!(without.judge(&file, now), expected, "{word}, of no policy");
+        assert_eq!(expected.ends(), None, "it ends when its page says so");
+    }
 }

@@ -4,10 +4,11 @@
 //! taken apart. Other keys pass unseen, `name` too: a page is known by its address.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::error::JsonError;
 use crate::simple::entry::PageSubject;
-use crate::simple::facts::{ApiVersion, PageFacts};
+use crate::simple::facts::{ApiVersion, PageFacts, ProjectStatus};
 
 /// A key of the page that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,13 @@ pub struct Top {
 struct MetaTable {
     #[serde(rename = "api-version")]
     api_version: String,
+}
+
+#[derive(Deserialize)]
+struct StatusTable {
+    status: String,
+    #[serde(default)]
+    reason: Value,
 }
 
 impl Top {
@@ -88,8 +96,14 @@ impl Top {
                 }
             }
             PageKey::Status => {
-                // Something else than the standard's object says nothing, and passes.
-                self.facts.status = serde_json::from_slice(raw).ok();
+                // Something else than the standard's object says nothing, and passes; a reason that
+                // is no text is none, and takes no status away.
+                if let Ok(table) = serde_json::from_slice::<StatusTable>(raw) {
+                    self.facts.status = Some(ProjectStatus {
+                        status: table.status,
+                        reason: table.reason.as_str().map(str::to_owned),
+                    });
+                }
             }
             // The list is never whole: its elements are read one by one.
             PageKey::List => {}

@@ -123,7 +123,7 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
         ),
         (
             "policy",
-            vec!["min_age", "undated", "malware", "vulnerable"],
+            vec!["min_age", "undated", "malware", "vulnerable", "quarantined"],
         ),
         (
             "severity",

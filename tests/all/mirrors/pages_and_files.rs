@@ -495,7 +495,7 @@ fn a_quarantined_project_has_no_files() {
         for sought in [address.clone(), format!("{address}.metadata")] {
             assert_withheld(
                 &larder.client().get(&sought),
-                404,
+                403,
                 &format!("{formats:?} {sought}"),
             );
         }

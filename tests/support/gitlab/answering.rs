@@ -123,10 +123,13 @@ impl<'a> Reading<'a> {
         if view.packages.is_empty() {
             return Ok(self.missing_package(scope, &view.prefix, name));
         }
+        let status = self.universe.status.get(&wanted);
         Ok(if self.wants_json() {
-            self.json_page(pages::package_json(&view.prefix, &view.packages))
+            let page = pages::package_json(&view.prefix, &view.packages);
+            self.json_page(pages::with_status_json(page, status))
         } else {
-            self.html_page(&pages::package_html(&view.prefix, &view.packages))
+            let page = pages::package_html(&view.prefix, &view.packages);
+            self.html_page(&pages::with_status_html(page, status))
         })
     }
 

@@ -1,5 +1,6 @@
 //! Simple index and package pages, byte for byte as GitLab's presenters write them.
 
+use super::super::public_index::ProjectStatus;
 use super::super::wheel::normalise;
 use super::universe::{Package, StoredFile};
 
@@ -68,6 +69,31 @@ pub(super) fn package_json(prefix: &str, packages: &[&Package]) -> String {
         quoted(&name),
         files.join(",")
     )
+}
+
+/// The page with what it says of the package as a whole, last.
+pub(super) fn with_status_json(page: String, status: Option<&ProjectStatus>) -> String {
+    let Some(status) = status else { return page };
+    let reason = match &status.reason {
+        Some(reason) => format!(",\"reason\":{}", quoted(reason)),
+        None => String::new(),
+    };
+    let word = quoted(status.status);
+    let open = page.strip_suffix('}').expect("an object");
+    format!("{open},\"project-status\":{{\"status\":{word}{reason}}}}}")
+}
+
+pub(super) fn with_status_html(page: String, status: Option<&ProjectStatus>) -> String {
+    let Some(status) = status else { return page };
+    let meta = |name: &str, content: &str| {
+        let content = escaped(content);
+        format!("<meta name=\"pypi:project-status{name}\" content=\"{content}\">")
+    };
+    let mut metas = meta("", status.status);
+    if let Some(reason) = &status.reason {
+        metas += &meta("-reason", reason);
+    }
+    page.replacen("<head>", &format!("<head>{metas}"), 1)
 }
 
 /// Whether GitLab, which ignores q values, takes this `Accept` for JSON.

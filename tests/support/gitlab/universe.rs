@@ -1,9 +1,11 @@
 //! What the stand-in holds: groups, projects, packages, files and tokens.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+use super::super::public_index::ProjectStatus;
 use super::super::wheel::{Artifact, Distribution, normalise};
 use super::token::{Place, Role, Token, TokenState};
 
@@ -139,6 +141,8 @@ pub struct Universe {
     pub groups: Vec<Group>,
     pub projects: Vec<Project>,
     pub tokens: Vec<Token>,
+    /// By normalised name, what pages say of a package as a whole (PEP 792), which no GitLab does yet.
+    pub status: BTreeMap<String, ProjectStatus>,
     last_package: u64,
     last_file: u64,
 }
