@@ -1,16 +1,22 @@
 //! The real clients, each told to take nothing younger than some days, at a private package in
-//! GitLab: alone, where they find nothing because its pages tell no dates, and through larder.
+//! GitLab: alone, where they find nothing because its pages tell no dates, and through larder; at a
+//! public one of a mirror; and at both by a view.
 
 use std::time::{Duration, SystemTime};
 
 use crate::common::delivery::eventually;
 use crate::common::mirror::{JSON, get_as};
+use crate::support::larder::Builder;
 use crate::support::{
     Distribution, GitLab, Larder, NewFile, Offer, Outcome, PublicIndex, Workbench, path, python,
     token,
 };
 
 const SIMPLE: &str = "/api/v4/projects/42/packages/pypi/simple/";
+
+/// The private package, and the public one.
+const OURS: &str = "acme-lib";
+const PUBLIC: &str = "left-pad";
 
 fn days_ago(days: u64) -> SystemTime {
     SystemTime::now() - Duration::from_secs(days * 86_400)
@@ -33,10 +39,9 @@ fn gitlab() -> GitLab {
 }
 
 /// A larder that has learned the dates, as it has soon after its first page.
-fn larder(gitlab: &GitLab) -> Larder {
-    let larder = Larder::builder(gitlab)
-        .sections("[index]\nupload_dates = true")
-        .start();
+fn larder(gitlab: &GitLab, more: impl FnOnce(Builder) -> Builder) -> Larder {
+    let builder = Larder::builder(gitlab).sections("[index]\nupload_dates = true");
+    let larder = more(builder).start();
     let client = larder.client().token(token::READER);
     eventually("the files have their dates", || {
         let page = get_as(&client, &path::project_page(42, "acme-lib"), JSON).json();
@@ -61,8 +66,8 @@ fn read(user: &Workbench, name: &str) -> String {
     std::fs::read_to_string(user.folder().join(name)).expect("a lock file")
 }
 
-fn uv_compile(user: &Workbench, index: &str, cutoff: Option<&str>) -> Outcome {
-    user.write("wanted.in", "acme-lib\n");
+fn uv_compile(user: &Workbench, index: &str, package: &str, cutoff: Option<&str>) -> Outcome {
+    user.write("wanted.in", format!("{package}\n"));
     let interpreter = python::program("python").to_string_lossy().into_owned();
     let mut arguments = vec!["pip", "compile", "wanted.in", "--python", &interpreter];
     arguments.extend(["--default-index", index]);
@@ -76,20 +81,20 @@ fn uv_compile(user: &Workbench, index: &str, cutoff: Option<&str>) -> Outcome {
 fn uv_pip_compile_takes_nothing_newer_of_a_private_package() {
     let gitlab = gitlab();
     let cutoff = cutoff();
-    let alone = uv_compile(&user(), &index(&authority(&gitlab)), Some(&cutoff));
+    let alone = uv_compile(&user(), &index(&authority(&gitlab)), OURS, Some(&cutoff));
     assert!(
         !alone.succeeded(),
         "GitLab's pages tell no dates: {alone:#?}"
     );
 
-    let larder = larder(&gitlab);
+    let larder = larder(&gitlab, |builder| builder);
     let index = index(&larder.address().to_string());
-    let held = uv_compile(&user(), &index, Some(&cutoff));
+    let held = uv_compile(&user(), &index, OURS, Some(&cutoff));
     assert!(
         held.expect_success().stdout.contains("acme-lib==1.0"),
         "{held:#?}"
     );
-    let newest = uv_compile(&user(), &index, None);
+    let newest = uv_compile(&user(), &index, OURS, None);
     assert!(
         newest.expect_success().stdout.contains("acme-lib==2.0"),
         "{newest:#?}"
@@ -99,7 +104,7 @@ fn uv_pip_compile_takes_nothing_newer_of_a_private_package() {
 #[test]
 fn uv_lock_takes_nothing_newer_of_a_private_package() {
     let gitlab = gitlab();
-    let larder = larder(&gitlab);
+    let larder = larder(&gitlab, |builder| builder);
     let user = user();
     user.write(
         "pyproject.toml",
@@ -121,12 +126,12 @@ fn uv_lock_takes_nothing_newer_of_a_private_package() {
     assert!(lock.contains("size = "), "and the size: {lock}");
 }
 
-fn pip_download(index: &str, cutoff: Option<&str>) -> Outcome {
+fn pip_download(index: &str, package: &str, cutoff: Option<&str>) -> Outcome {
     let user = user();
     let prior = cutoff.map(|cutoff| format!("--uploaded-prior-to={cutoff}"));
     let mut arguments = vec!["download", "--no-deps", "--index-url", index];
     arguments.extend(prior.as_deref());
-    arguments.push("acme-lib");
+    arguments.push(package);
     user.run(&python::program("pip"), &arguments)
 }
 
@@ -134,15 +139,15 @@ fn pip_download(index: &str, cutoff: Option<&str>) -> Outcome {
 fn pip_takes_nothing_newer_of_a_private_package() {
     let gitlab = gitlab();
     let cutoff = cutoff();
-    let alone = pip_download(&index(&authority(&gitlab)), Some(&cutoff));
+    let alone = pip_download(&index(&authority(&gitlab)), OURS, Some(&cutoff));
     assert!(
         !alone.succeeded(),
         "GitLab's pages tell no dates: {alone:#?}"
     );
 
-    let larder = larder(&gitlab);
+    let larder = larder(&gitlab, |builder| builder);
     let index = index(&larder.address().to_string());
-    let held = pip_download(&index, Some(&cutoff));
+    let held = pip_download(&index, OURS, Some(&cutoff));
     assert!(
         held.expect_success().stdout.contains("acme_lib-1.0"),
         "{held:#?}"
@@ -150,16 +155,16 @@ fn pip_takes_nothing_newer_of_a_private_package() {
     assert!(!held.stdout.contains("acme_lib-2.0"), "{held:#?}");
 }
 
-/// A project that wants the package of this index, as poetry and pdm read it.
-fn consumer(sources: &str) -> String {
+/// A project that wants a package of this index, as poetry and pdm read it.
+fn consumer(package: &str, sources: &str) -> String {
     format!(
         "[project]\nname = \"consumer\"\nversion = \"0.1\"\nrequires-python = \">=3.9\"\n\
-         dependencies = [\"acme-lib\"]\n\n{sources}"
+         dependencies = [\"{package}\"]\n\n{sources}"
     )
 }
 
 /// `url` is without a credential.
-fn poetry_lock(url: &str, age: &str) -> (Outcome, String) {
+fn poetry_lock(url: &str, package: &str, age: &str) -> (Outcome, String) {
     let user = user()
         .environment("POETRY_HTTP_BASIC_OURS_USERNAME", "__token__")
         .environment("POETRY_HTTP_BASIC_OURS_PASSWORD", token::READER)
@@ -168,16 +173,16 @@ fn poetry_lock(url: &str, age: &str) -> (Outcome, String) {
         "[tool.poetry]\npackage-mode = false\n\n\
          [[tool.poetry.source]]\nname = \"ours\"\nurl = \"{url}\"\npriority = \"primary\"\n"
     );
-    user.write("pyproject.toml", consumer(&sources));
+    user.write("pyproject.toml", consumer(package, &sources));
     let done = user.run(&python::poetry(), &["lock", "--no-interaction"]);
     let lock = std::fs::read_to_string(user.folder().join("poetry.lock"));
     (done, lock.unwrap_or_default())
 }
 
-fn pdm_lock(index: &str, cutoff: Option<&str>) -> (Outcome, String) {
+fn pdm_lock(index: &str, package: &str, cutoff: Option<&str>) -> (Outcome, String) {
     let user = user();
     let sources = format!("[[tool.pdm.source]]\nname = \"pypi\"\nurl = \"{index}\"\n");
-    user.write("pyproject.toml", consumer(&sources));
+    user.write("pyproject.toml", consumer(package, &sources));
     let interpreter = python::program("python").to_string_lossy().into_owned();
     user.run(&python::pdm(), &["use", "-f", &interpreter]);
     let mut arguments = vec!["lock"];
@@ -192,10 +197,10 @@ fn pdm_lock(index: &str, cutoff: Option<&str>) -> (Outcome, String) {
 #[test]
 fn poetry_takes_nothing_newer_of_a_private_package() {
     let gitlab = gitlab();
-    let larder = larder(&gitlab);
+    let larder = larder(&gitlab, |builder| builder);
     let url = format!("http://{}{SIMPLE}", larder.address());
     let lock = |age: &str| {
-        let (done, lock) = poetry_lock(&url, age);
+        let (done, lock) = poetry_lock(&url, OURS, age);
         done.expect_success();
         lock
     };
@@ -215,64 +220,102 @@ fn taken(done: &Outcome, text: &str) -> &'static str {
     }
 }
 
-/// What each client takes of an index, with its question and without.
-fn row(client: &str, url: &str, asks: bool) -> &'static str {
-    let with_token = url.replacen("://", &format!("://__token__:{}@", token::READER), 1);
+/// A column of the table: an index, what a client wants of it, and whether it asks its question.
+struct Column {
+    title: &'static str,
+    url: String,
+    package: &'static str,
+    asks: bool,
+}
+
+/// What a client takes.
+fn cell(client: &str, column: &Column) -> &'static str {
+    let with_token = format!("://__token__:{}@", token::READER);
+    let with_token = column.url.replacen("://", &with_token, 1);
+    let package = column.package;
     let cutoff = cutoff();
-    let cutoff = if asks { Some(cutoff.as_str()) } else { None };
+    let cutoff = if column.asks {
+        Some(cutoff.as_str())
+    } else {
+        None
+    };
     match client {
         "uv" => {
-            let done = uv_compile(&user(), &with_token, cutoff);
+            let done = uv_compile(&user(), &with_token, package, cutoff);
             taken(&done, &done.stdout)
         }
         "pip" => {
-            let done = pip_download(&with_token, cutoff);
+            let done = pip_download(&with_token, package, cutoff);
             // Only the line that says what was saved.
             let saved = done.stdout.lines().find(|line| line.starts_with("Saved"));
             taken(&done, saved.unwrap_or_default())
         }
         "poetry" => {
-            let (done, lock) = poetry_lock(url, if asks { "7" } else { "0" });
-            taken(&done, package(&lock))
+            let age = if column.asks { "7" } else { "0" };
+            let (done, lock) = poetry_lock(&column.url, package, age);
+            taken(&done, locked(&lock, package))
         }
         _ => {
-            let (done, lock) = pdm_lock(&with_token, cutoff);
-            taken(&done, package(&lock))
+            let (done, lock) = pdm_lock(&with_token, package, cutoff);
+            taken(&done, locked(&lock, package))
         }
     }
 }
 
 /// The line with the package's version in a lock file.
-fn package(lock: &str) -> &str {
-    let of = lock.split("name = \"acme-lib\"").nth(1).unwrap_or_default();
+fn locked<'l>(lock: &'l str, package: &str) -> &'l str {
+    let name = format!("name = \"{package}\"");
+    let of = lock.split(name.as_str()).nth(1).unwrap_or_default();
     of.lines().nth(1).unwrap_or_default()
+}
+
+/// An index with the public package, and with a lookalike of the private one that no view gives.
+fn public_index() -> PublicIndex {
+    let index = PublicIndex::start();
+    for (name, version, age) in [(OURS, "9.0", 30), (PUBLIC, "1.0", 30), (PUBLIC, "2.0", 1)] {
+        let uploaded = humantime::format_rfc3339_seconds(days_ago(age)).to_string();
+        let wheel = Distribution::new(name, version).wheel();
+        index.publish(Offer::from(wheel).uploaded(&uploaded));
+    }
+    index
 }
 
 #[test]
 fn the_table_of_clients_is_the_guides() {
     let gitlab = gitlab();
-    let with = larder(&gitlab);
-    let index = PublicIndex::start();
-    for (version, age) in [("1.0", 30), ("2.0", 1)] {
-        let uploaded = humantime::format_rfc3339_seconds(days_ago(age)).to_string();
-        let wheel = Distribution::new("acme-lib", version).wheel();
-        index.publish(Offer::from(wheel).uploaded(&uploaded));
-    }
+    let index = public_index();
+    let with = larder(&gitlab, |builder| {
+        let view = "[[views]]\nname = \"all\"\nsources = [\"projects/42\", \"pypi\"]";
+        builder.mirror("pypi", &index).sections(view)
+    });
     let ruled = Larder::builder(&gitlab)
         .gitlab_setting("min_age = \"7d\"")
-        .mirror("pypi", &index)
         .sections("[index]\nupload_dates = true")
         .start();
-    let places = [
-        (format!("{}{SIMPLE}", gitlab.url()), true),
-        (format!("{}{SIMPLE}", with.url()), true),
-        (format!("{}/pypi/simple/", ruled.url()), true),
-        (format!("{}{SIMPLE}", ruled.url()), false),
+    let column = |title, url, package, asks| Column {
+        title,
+        url,
+        package,
+        asks,
+    };
+    let alone = format!("{}{SIMPLE}", gitlab.url());
+    let through = format!("{}{SIMPLE}", with.url());
+    let mirror = format!("{}/pypi/simple/", with.url());
+    let view = format!("{}/all/simple/", with.url());
+    let aged = format!("{}{SIMPLE}", ruled.url());
+    let columns = [
+        column("GitLab without larder", alone, OURS, true),
+        column("GitLab through larder", through, OURS, true),
+        column("a mirror of larder's", mirror, PUBLIC, true),
+        column("a view: GitLab's package", view.clone(), OURS, true),
+        column("a view: the mirror's package", view, PUBLIC, true),
+        column("`gitlab.min_age`, no question", aged, OURS, false),
     ];
-    let mut table = String::from(
-        "| client | its question | GitLab without larder | GitLab through larder | a mirror of larder's | `gitlab.min_age`, no question |\n\
-         | --- | --- | --- | --- | --- | --- |\n",
-    );
+    let mut table = String::from("| client | its question |");
+    for column in &columns {
+        table += &format!(" {} |", column.title);
+    }
+    table += &format!("\n|{}\n", " --- |".repeat(columns.len() + 2));
     for (client, version, question) in [
         ("uv", "0.13.9", "`--exclude-newer`"),
         ("pip", "26.3", "`--uploaded-prior-to`"),
@@ -280,11 +323,14 @@ fn the_table_of_clients_is_the_guides() {
         ("pdm", "2.29.3", "`--exclude-newer`"),
     ] {
         table += &format!("| {client} {version} | {question} |");
-        for (url, asks) in &places {
-            table += &format!(" {} |", row(client, url, *asks));
+        for column in &columns {
+            table += &format!(" {} |", cell(client, column));
         }
         table.push('\n');
     }
+    // What the view gave was of the source that it should be.
+    with.wait_for_log("source=projects/42");
+    with.wait_for_log("source=pypi");
     let place = concat!(env!("CARGO_MANIFEST_DIR"), "/target/cooldown-clients.md");
     std::fs::write(place, &table).expect("a writable folder");
     let guide = include_str!("../../../docs/cooldown.md");
