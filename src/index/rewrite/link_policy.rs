@@ -149,6 +149,16 @@ impl LinkPolicy {
         }
     }
 
+    /// The same for a list of names whose sources were judged already: a view's, which has private
+    /// names of GitLab's.
+    #[must_use]
+    pub fn with_judged_names(self) -> Self {
+        Self {
+            private: Arc::default(),
+            ..self
+        }
+    }
+
     /// Our address of the file that an entry of this page leads to, if it leads through larder.
     pub fn file_address(&self, page: &PageRef, entry: &Entry<'_>) -> Option<String> {
         match &self.rules {

@@ -112,12 +112,13 @@ impl Pages {
         let page = &request.page;
         let url = portable_url(&Route::Page(page.clone())).ok_or(PageError::Internal)?;
         let links = self.fetcher.sources.links_of(&page.scope, PORTABLE_BASE);
+        let links = links.ok_or(PageError::Internal)?.with_judged_names();
         let job = RewriteJob {
             page: page.clone(),
             source: Format::Json,
             target: request.format,
             url,
-            links: links.ok_or(PageError::Internal)?,
+            links,
             dates: std::sync::Arc::default(),
         };
         let body = Bytes::from(list_of(names));

@@ -660,6 +660,7 @@ fn a_view_takes_no_uploads_and_has_pages_alone() {
 #[test]
 fn a_views_list_has_each_name_of_each_source_once() {
     let street = Street::new();
+    street.gitlab.publish(60, wheel("acme_own", "1.0"));
     let larder = street.larder();
     for accept in FORMATS {
         let reply = get_as(&reader(&larder), "/all/simple/", accept);
@@ -671,6 +672,7 @@ fn a_views_list_has_each_name_of_each_source_once() {
             "left-pad",
             "my-pkg",
             "open-thing",
+            "acme-own",
         ] {
             let link = format!("/all/simple/{name}/");
             let listed = match accept {
