@@ -117,6 +117,7 @@ mod index {
     mod pages;
     mod pages_json;
     mod policy;
+    mod policy_sweep;
     mod project_status;
     mod read_ahead;
     mod staleness;

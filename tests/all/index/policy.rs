@@ -1,35 +1,30 @@
-//! R34: what a policy refuses is refused on every path: every kind of address, method and format,
-//! cold, warm, stale and offline, at GitLab, at a mirror, and at a mirror in GitLab's place.
-//!
-//! A column for each policy: [`FILES`]. A row for each kind of address: [`rows`], which does not
-//! compile when a kind is added without one.
+//! R34: when a policy refuses a file, to whom it is told, and what ends it. That it does on every
+//! path is swept in `policy_sweep.rs`, by the same [`FILES`].
 
 use std::time::{Duration, SystemTime};
 
-use larder::registry::{AdminEndpoint, Route};
-
 use crate::common::advisories::{Records, rated, record};
 use crate::common::delivery::{eventually, patiently};
-use crate::common::mirror::{FORMATS, HTML, JSON, file, get_as, names, page};
+use crate::common::mirror::{FORMATS, JSON, file, get_as, names, page};
 use crate::support::larder::Builder;
 use crate::support::{
     Artifact, Client, Distribution, GitLab, Larder, NewFile, Offer, PublicIndex, Reply, path, token,
 };
 
-const PROJECT: &str = "some-lib";
+pub(super) const PROJECT: &str = "some-lib";
 
 /// The dates that GitLab tells are learned; pages are upstream's word of now.
 const DATES: &str = "[index]\nttl = \"0s\"\nstale_while_revalidate = \"0s\"\nupload_dates = true\n";
 
 /// A policy's word for one file, where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Word {
+pub(super) enum Word {
     Given,
     Refused(&'static str),
 }
 
 /// Each version with what policies say of it: at GitLab, which has told all dates, and at a mirror.
-const FILES: [(&str, Word, Word); 7] = [
+pub(super) const FILES: [(&str, Word, Word); 7] = [
     ("1.0", Word::Given, Word::Given),
     // A day old.
     (
@@ -68,13 +63,13 @@ const EXCEPTIONS: &str = "[[exceptions]]\npackage = \"Some.Lib\"\nversion = \"==
      [[exceptions]]\npackage = \"some-lib\"\nversion = \"==5.0\"\n\
      until = \"2020-01-01\"\nreason = \"was wanted\"\n";
 
-fn artifact(version: &str) -> Artifact {
+pub(super) fn artifact(version: &str) -> Artifact {
     Distribution::new("some.lib", version)
         .payload(20_000)
         .wheel()
 }
 
-fn days_ago(days: u64) -> SystemTime {
+pub(super) fn days_ago(days: u64) -> SystemTime {
     SystemTime::now() - Duration::from_secs(days * 86_400)
 }
 
@@ -82,27 +77,31 @@ fn age(version: &str) -> u64 {
     if version == "1.0" { 30 } else { 1 }
 }
 
-struct World {
-    gitlab: GitLab,
-    index: PublicIndex,
+/// As a mirror's index has it.
+pub(super) fn offer(version: &str) -> Offer {
+    let offer = Offer::from(artifact(version));
+    let uploaded = humantime::format_rfc3339_seconds(days_ago(age(version)));
+    match version {
+        "3.0" => offer.without_upload_time(),
+        _ => offer.uploaded(&uploaded.to_string()),
+    }
+}
+
+pub(super) struct World {
+    pub(super) gitlab: GitLab,
+    pub(super) index: PublicIndex,
     records: Records,
 }
 
 impl World {
     /// The same files at GitLab's project 42 and at the mirror.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let gitlab = GitLab::start();
         let index = PublicIndex::start();
         for (version, ..) in FILES {
-            let uploaded = days_ago(age(version));
-            let file = NewFile::from(artifact(version)).uploaded(uploaded);
+            let file = NewFile::from(artifact(version)).uploaded(days_ago(age(version)));
             gitlab.publish(42, file);
-            let offer = Offer::from(artifact(version));
-            let text = humantime::format_rfc3339_seconds(uploaded).to_string();
-            index.publish(match version {
-                "3.0" => offer.without_upload_time(),
-                _ => offer.uploaded(&text),
-            });
+            index.publish(offer(version));
         }
         let vulnerable = record("GHSA-7777-7777-7777", PROJECT, &["7.0"]);
         Self {
@@ -115,7 +114,7 @@ impl World {
         }
     }
 
-    fn larder(&self, has_policies: bool, top: &str) -> Builder {
+    pub(super) fn larder(&self, has_policies: bool, top: &str) -> Builder {
         let rule = if has_policies { "min_age = \"7d\"" } else { "" };
         let mut sections = DATES.to_owned();
         if has_policies {
@@ -133,53 +132,8 @@ impl World {
     }
 }
 
-/// Where a file is listed and given, and whether its name is private there.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    name: &'static str,
-    is_mirror: bool,
-}
-
-const PLACES: [Place; 3] = [
-    Place {
-        name: "a project",
-        is_mirror: false,
-    },
-    Place {
-        name: "a group",
-        is_mirror: false,
-    },
-    Place {
-        name: "a mirror",
-        is_mirror: true,
-    },
-];
-
-impl Place {
-    fn page(self) -> String {
-        match self.name {
-            "a project" => path::project_page(42, PROJECT),
-            "a group" => path::group_page(7, PROJECT),
-            _ => page(PROJECT),
-        }
-    }
-
-    fn file(self, world: &World, version: &str) -> String {
-        let artifact = artifact(version);
-        match self.name {
-            "a project" => path::project_file(42, &artifact),
-            "a group" => path::group_file(7, &artifact),
-            _ => file(&world.index, &artifact.filename),
-        }
-    }
-
-    fn word(self, file: (&str, Word, Word)) -> Word {
-        if self.is_mirror { file.2 } else { file.1 }
-    }
-}
-
 /// Every way to ask for a file.
-fn asked(client: &Client, address: &str, tag: &str) -> Vec<(&'static str, Reply)> {
+pub(super) fn asked(client: &Client, address: &str, tag: &str) -> Vec<(&'static str, Reply)> {
     let tag = format!("\"{tag}\"");
     vec![
         ("GET", client.get(address)),
@@ -201,99 +155,6 @@ fn assert_refused(reply: &Reply, words: &str, case: &str) {
     assert_eq!(denied, Some("larder; detail=denied"), "{case}: {reply:?}");
     let is_told = reply.body.is_empty() || reply.text().contains(words);
     assert!(is_told, "{case}: {reply:?}");
-}
-
-/// Every page and every address of every file, as policies have it.
-fn assert_held(larder: &Larder, world: &World, case: &str) {
-    let client = larder.client().token(token::READER);
-    for place in PLACES {
-        let given: Vec<String> = FILES
-            .into_iter()
-            .filter(|file| place.word(*file) == Word::Given)
-            .map(|(version, ..)| artifact(version).filename)
-            .collect();
-        for accept in FORMATS {
-            let case = format!("{case}: {}, {accept}", place.name);
-            let shown = get_as(&client, &place.page(), accept);
-            let mut listed = names(&shown);
-            listed.sort();
-            assert_eq!(listed, given, "{case}: {shown:?}");
-            let again = client.request("HEAD", &place.page(), &[("Accept", accept)]);
-            assert_eq!(again.status, 200, "{case}: {again:?}");
-        }
-        for file in FILES {
-            let artifact = artifact(file.0);
-            let wheel = place.file(world, file.0);
-            for address in [wheel.clone(), format!("{wheel}.metadata")] {
-                for (how, reply) in asked(&client, &address, &artifact.sha256) {
-                    let case = format!("{case}: {}, {how} {address}", place.name);
-                    match place.word(file) {
-                        Word::Refused(words) => assert_refused(&reply, words, &case),
-                        Word::Given => assert!(reply.status < 400, "{case}: {reply:?}"),
-                    }
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn r34_every_policy_holds_cold_warm_stale_and_offline() {
-    let world = World::new();
-    let cold = world.larder(true, "").start();
-    assert_held(&cold, &world, "cold");
-    assert_held(&cold, &world, "again");
-    drop(cold);
-
-    // Everything is cached, and then the policies are set.
-    let mut before = world.larder(false, "").start();
-    let client = before.client().token(token::READER);
-    for place in PLACES {
-        for accept in FORMATS {
-            let shown = get_as(&client, &place.page(), accept);
-            assert_eq!(names(&shown).len(), FILES.len(), "{}", place.name);
-        }
-        for (version, ..) in FILES {
-            let address = place.file(&world, version);
-            client.get(&address).expect(200);
-            client.get(&format!("{address}.metadata")).expect(200);
-        }
-    }
-    before.terminate();
-    let warm = world.larder(true, "").at_home_of(&before).start();
-    assert_held(&warm, &world, "warm");
-    let offline = "offline = true";
-    let mut warm = warm;
-    warm.terminate();
-
-    world.index.stop();
-    let stale = world.larder(true, "").at_home_of(&before).start();
-    let anyone = stale.client();
-    let mirror = PLACES[2];
-    for accept in FORMATS {
-        let shown = get_as(&anyone, &mirror.page(), accept);
-        assert_eq!(names(&shown).len(), 2, "stale {accept}: {shown:?}");
-    }
-    for file in FILES {
-        let artifact = artifact(file.0);
-        let address = mirror.file(&world, file.0);
-        for (how, reply) in asked(&anyone, &address, &artifact.sha256) {
-            match mirror.word(file) {
-                Word::Refused(words) => assert_refused(&reply, words, how),
-                Word::Given => assert!(reply.status < 400, "stale {how}: {reply:?}"),
-            }
-        }
-    }
-    drop(stale);
-
-    world.gitlab.stop();
-    let auth = "[auth]\noffline = \"open\"";
-    let offline = world
-        .larder(true, offline)
-        .sections(auth)
-        .at_home_of(&before)
-        .start();
-    assert_held(&offline, &world, "offline");
 }
 
 /// A mirror's page in GitLab's place goes by the mirror's rules.
@@ -322,74 +183,6 @@ fn r34_a_page_in_gitlabs_place_goes_by_the_mirrors_rules() {
             );
         }
     }
-}
-
-/// Which rows there are for an address: the ones below must have met every kind.
-fn row(route: &Route) -> &'static str {
-    match route {
-        Route::Page(page) if page.name.is_some() => "judged: a page leaves out",
-        Route::Page(_) => "no file",
-        Route::File(_) => "judged: a file",
-        Route::Metadata(_) => "judged: a wheel's metadata",
-        Route::Mirrored(_) => "judged: below a mirror",
-        Route::ProjectPage(_) => "judged: made of the page",
-        Route::Upload { .. } => "no file: an upload",
-        Route::Osv(_) => "no file: a record",
-        Route::Admin(endpoint) => match endpoint {
-            AdminEndpoint::Live
-            | AdminEndpoint::Ready
-            | AdminEndpoint::Metrics
-            | AdminEndpoint::Root
-            | AdminEndpoint::Home
-            | AdminEndpoint::Status
-            | AdminEndpoint::Find
-            | AdminEndpoint::RewriteLock
-            | AdminEndpoint::Options => "no file: larder's own",
-        },
-    }
-}
-
-#[test]
-fn r34_every_kind_of_address_has_a_row() {
-    let world = World::new();
-    let larder = world.larder(true, "").start();
-    let client = larder.client().token(token::READER);
-    let young = artifact("2.0");
-    let mut met = Vec::new();
-    for (address, refused) in [
-        (path::project_index(42), false),
-        (path::project_page(42, PROJECT), false),
-        (page(PROJECT), false),
-        ("/pypi/simple/".to_owned(), false),
-        (path::project_file(42, &young), true),
-        (format!("{}.metadata", path::project_file(42, &young)), true),
-        (file(&world.index, &young.filename), true),
-        (format!("/-/projects/42/{PROJECT}"), false),
-        (format!("/-/mirrors/pypi/{PROJECT}"), false),
-        (path::upload(42), false),
-        ("/-/osv/v1/vulns/MAL-2026-6".to_owned(), false),
-        ("/-/status".to_owned(), false),
-    ] {
-        let route = Route::from_path(&address).expect("an address of larder's");
-        let row = row(&route);
-        met.push(row);
-        if matches!(route, Route::Upload { .. }) {
-            continue;
-        }
-        for accept in [HTML, JSON, "application/json"] {
-            let reply = client.get_with(&address, &[("Accept", accept)]);
-            if refused {
-                assert_refused(&reply, "min_age", &format!("{row}: {address}"));
-            } else {
-                let text = reply.text();
-                let is_named = text.contains(&young.filename) || text.contains("some.lib-2.0");
-                assert!(!is_named, "{row}: {address} as {accept}: {text}");
-            }
-        }
-    }
-    met.sort_unstable();
-    met.dedup();
-    assert_eq!(met.len(), 9, "a row for each kind: {met:?}");
 }
 
 /// A stranger is told what GitLab tells it, and nothing of a policy.
