@@ -47,6 +47,19 @@ impl Pages {
             let unknown = PageError::AudienceUnknown(mirror.clone());
             return Err(unknown);
         }
+        // Larger than what a mirror for every caller needs.
+        Box::pin(self.ask_audience(caller, mirror, audience, now)).await
+    }
+
+    async fn ask_audience(
+        &self,
+        caller: &Caller,
+        mirror: &Scope,
+        audience: &Scope,
+        now: Instant,
+    ) -> Result<(), PageError> {
+        let who = caller.fingerprint();
+        let access = &self.fetcher.dependencies.access;
         let page = question(audience).ok_or(PageError::Internal)?;
         if !Box::pin(self.knows(caller, &page, now)).await? {
             return Err(PageError::NotInAudience(mirror.clone(), audience.clone()));

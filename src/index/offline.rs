@@ -81,7 +81,7 @@ impl OfflinePages {
             && made_at == generation
         {
             match &page {
-                Some(made) if made.is_judged_otherwise(policies, clock::wall()) => {}
+                Some(made) if made.is_judged_otherwise(policies, clock::wall) => {}
                 Some(_) | None => return Ok(page),
             }
         }

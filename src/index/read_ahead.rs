@@ -23,6 +23,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use foldhash::quality::RandomState;
 use parking_lot::Mutex;
 
 use super::cache::page::Page;
@@ -60,7 +61,7 @@ const TOO_LARGE_FOR: Duration = Duration::from_secs(3600);
 const PAGES_MAX: usize = 256;
 
 pub(super) struct ReadAhead {
-    callers: Mutex<HashMap<Fingerprint, ResolvingCaller>>,
+    callers: Mutex<HashMap<Fingerprint, ResolvingCaller, RandomState>>,
     too_large: Cache<PageRef, ()>,
 }
 

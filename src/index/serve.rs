@@ -34,14 +34,17 @@ impl Pages {
         {
             return Ok(PageReply::PassThrough(refusal));
         }
-        let known = match fetcher.memory.entry(&key) {
-            Some((entry, page)) if fetcher.is_due_again(&key, &page) => {
-                let page = Box::pin(fetcher.up_to_date(&key, entry.body, page)).await;
-                Some((entry, page))
-            }
-            known => known,
-        };
+        let mut known = fetcher.memory.entry(&key);
+        let mut is_due_again = false;
+        if let Some((entry, page)) = &mut known
+            && fetcher.is_due_again(&key, page)
+        {
+            let made = fetcher.up_to_date(&key, entry.body, Arc::clone(page));
+            *page = Box::pin(made).await;
+            is_due_again = fetcher.is_due_again(&key, page);
+        }
         if !request.insists
+            && !is_due_again
             && let Authorization::Proven(permit) = standing
             && let Some(known) = &known
             && let Some(reply) = self.answer_from_memory(request, &key, permit, known, now)
@@ -115,7 +118,7 @@ impl Pages {
         let decided = self
             .fetcher
             .decide(key, entry, UpstreamVerdict::Unasked, now);
-        if !decided.is_shown_unasked() || self.fetcher.is_due_again(key, page) {
+        if !decided.is_shown_unasked() {
             return None;
         }
         let uses = entry.used();

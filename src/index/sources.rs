@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::quality::RandomState;
 use url::Url;
 
 use crate::index::rewrite::link_policy::{LinkPolicy, LinkRules, MirrorRules};
@@ -39,8 +40,10 @@ pub struct PageSources {
     gitlab: LinkPolicy,
     /// Of pages whose links are larder's own.
     portable: LinkPolicy,
-    mirrors: HashMap<Scope, MirrorSource>,
+    mirrors: HashMap<Scope, MirrorSource, RandomState>,
     public_index: Option<MirrorBase>,
+    /// The index that the parent follows GitLab to.
+    parents_public_index: Option<Scope>,
     private: Arc<PrivateNames>,
     policies: Arc<Policies>,
     /// Whether GitLab's pages come from another larder, whose JSON tells what it was told of dates.
@@ -67,7 +70,7 @@ impl PageSources {
                 path_prefix,
             )
         };
-        let mut known = HashMap::new();
+        let mut known: HashMap<_, _, RandomState> = HashMap::default();
         let mut all = Vec::new();
         let mut public_index = None;
         for mirror in mirrors {
@@ -89,6 +92,10 @@ impl PageSources {
             known.insert(source.base.scope().clone(), source);
         }
         let mirrors: Arc<[MirrorRules]> = all.into();
+        let followed = public_index.as_ref().map(MirrorBase::scope);
+        let learned = Scope::mirror(PUBLIC_INDEX);
+        let parents_public_index =
+            learned.filter(|scope| known.contains_key(scope) && Some(scope) != followed);
         Self {
             portable: policy(LinkRules::Portable(Arc::clone(&mirrors))),
             gitlab: policy(LinkRules::GitLab {
@@ -98,6 +105,7 @@ impl PageSources {
             bases,
             mirrors: known,
             public_index,
+            parents_public_index,
             private,
             policies,
             has_parent: false,
@@ -167,11 +175,7 @@ impl PageSources {
     /// The index that the parent follows GitLab to: its files are served, and it has no pages of
     /// its own, neither here nor there.
     pub(super) fn parents_public_index(&self) -> Option<&Scope> {
-        let (scope, _) = self.mirrors.get_key_value(&Scope::mirror(PUBLIC_INDEX)?)?;
-        if self.is_public_index(scope) {
-            return None;
-        }
-        Some(scope)
+        self.parents_public_index.as_ref()
     }
 
     pub(super) fn private(&self) -> &PrivateNames {

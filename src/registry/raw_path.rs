@@ -14,10 +14,7 @@ pub fn check(path: &str) -> Result<(), &'static str> {
         Err("longer than 4096 bytes")
     } else if !path.starts_with('/') {
         Err("must begin with a slash")
-    } else if path
-        .bytes()
-        .any(|b| !b.is_ascii_graphic() || matches!(b, b'\\' | b';' | b'?' | b'#'))
-    {
+    } else if !path.bytes().fold(true, |all, b| all & has_a_place(b)) {
         Err("character that has no place in a path")
     } else if has_dot_segment(path) {
         Err("dot segment")
@@ -28,9 +25,18 @@ pub fn check(path: &str) -> Result<(), &'static str> {
     }
 }
 
+/// Of all bytes, as for `has_dot_segment`: many at a time are looked at in less time than one after
+/// the other up to the first.
+fn has_a_place(byte: u8) -> bool {
+    byte.is_ascii_graphic() & !matches!(byte, b'\\' | b';' | b'?' | b'#')
+}
+
 fn has_dot_segment(path: &str) -> bool {
     // Most paths have no segment that begins so, and are not split.
-    let may_have = path.as_bytes().windows(2).any(|pair| pair == b"/.");
+    let pairs = path.bytes().zip(path.bytes().skip(1));
+    let may_have = pairs.fold(false, |any, (slash, dot)| {
+        any | ((slash == b'/') & (dot == b'.'))
+    });
     may_have
         && path
             .split('/')

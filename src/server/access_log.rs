@@ -98,6 +98,11 @@ impl AccessLogEntry {
         self.source = source.cloned();
     }
 
+    /// Whose packages were asked for.
+    pub fn scope(&self) -> Option<&Scope> {
+        self.request.scope.as_ref()
+    }
+
     /// The request that it is about.
     pub fn correlation(&self) -> &Arc<Correlation> {
         &self.request.correlation
@@ -125,7 +130,9 @@ impl AccessLogEntry {
 
 /// A path as it may stand in a log: no control bytes, no line breaks, not without end.
 fn logged_path(path: &str) -> Cow<'_, str> {
-    if path.len() <= PATH_CHARS_MAX && path.bytes().all(|b| b.is_ascii_graphic()) {
+    // All bytes are looked at, many at a time.
+    let is_plain = path.bytes().fold(true, |all, b| all & b.is_ascii_graphic());
+    if path.len() <= PATH_CHARS_MAX && is_plain {
         return Cow::Borrowed(path);
     }
     let chars = path.chars().take(PATH_CHARS_MAX);

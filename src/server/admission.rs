@@ -7,25 +7,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING, VIA};
-use http::request::Parts;
+use http::header::{HeaderMap, HeaderValue};
 use http::{Method, Request, Version};
 
 use super::ServerLimits;
 use super::browser::{self, OwnNames};
 use super::rate::RequestRate;
 use super::reply::Refusal;
-use super::wire::ClientAddress;
+use super::request_head::{Field, RequestHead};
 use crate::registry::{AdminEndpoint, Route};
-
-/// In the extensions of a request for which there was no place in time: it is refused, and logged
-/// like any other.
-#[derive(Clone, Copy)]
-pub(super) struct NoPlace;
-
-/// In the extensions of a request that came in by `health_listen`.
-#[derive(Clone, Copy)]
-pub(super) struct HealthOnly;
 
 pub struct Admission {
     /// How often one client may ask.
@@ -56,39 +46,38 @@ impl Admission {
     /// `body_ended` says whether no bytes of a body are to come.
     pub(super) fn check(
         &self,
-        parts: &Parts,
+        head: &RequestHead,
         route: &Route,
         body_ended: bool,
         now: Instant,
     ) -> Result<(), Refusal> {
-        if parts.extensions.get::<NoPlace>().is_some() {
+        let ingress = &head.ingress;
+        if ingress.has_no_place {
             return Err(Refusal::TooManyRequests);
         }
-        if parts.extensions.get::<HealthOnly>().is_some() && !is_probe(route) {
+        if ingress.health_only && !is_probe(route) {
             return Err(Refusal::HealthOnly);
         }
-        // None over a unix socket, where no browser comes in.
-        let client = parts.extensions.get::<ClientAddress>().copied();
         if !is_probe(route) {
-            let admitted = self.rate.admit(client, now);
+            let admitted = self.rate.admit(ingress.client, now);
             admitted.map_err(Refusal::RateLimited)?;
         }
-        if client.is_some() && route.scope().is_some() {
-            self.check_name(&parts.headers)?;
+        if ingress.client.is_some() && route.scope().is_some() {
+            self.check_name(head.headers())?;
         }
         // Over HTTP/2 a body needs no field that announces it.
-        let goes_on = parts.version == Version::HTTP_2 && !body_ended;
-        if parts.method != Method::POST && (goes_on || has_body(&parts.headers)) {
+        let goes_on = head.parts.version == Version::HTTP_2 && !body_ended;
+        if head.parts.method != Method::POST && (goes_on || has_body(head)) {
             return Err(Refusal::BodyOnRead);
         }
-        if self.came_from_here(&parts.headers) {
+        if self.came_from_here(head) {
             return Err(Refusal::Loop);
         }
         let takes_a_body = matches!(
             route,
             Route::Upload { .. } | Route::Osv(_) | Route::Admin(AdminEndpoint::RewriteLock)
         );
-        if takes_a_body && browser::is_sent_by_a_page(&parts.headers) {
+        if takes_a_body && browser::is_sent_by_a_page(head.headers()) {
             return Err(Refusal::CrossSite);
         }
         Ok(())
@@ -104,8 +93,8 @@ impl Admission {
         }
     }
 
-    fn came_from_here(&self, headers: &HeaderMap) -> bool {
-        for list in headers.get_all(VIA) {
+    fn came_from_here(&self, head: &RequestHead) -> bool {
+        for list in head.all(Field::Via) {
             let mut hops = list.as_bytes().split(|b| *b == b',');
             if hops.any(|hop| hop.trim_ascii() == self.via.as_bytes()) {
                 return true;
@@ -129,11 +118,11 @@ pub(super) fn is_probe_request<B>(request: &Request<B>) -> bool {
     Route::parse(request.method(), request.uri()).is_ok_and(|route| is_probe(&route))
 }
 
-fn has_body(headers: &HeaderMap) -> bool {
-    if headers.contains_key(TRANSFER_ENCODING) {
+fn has_body(head: &RequestHead) -> bool {
+    if head.has(Field::TransferEncoding) {
         return true;
     }
-    match headers.get(CONTENT_LENGTH) {
+    match head.first(Field::ContentLength) {
         Some(length) => length.as_bytes() != b"0",
         None => false,
     }
@@ -143,9 +132,11 @@ fn has_body(headers: &HeaderMap) -> bool {
 mod tests {
     use std::net::IpAddr;
 
-    use http::header::{HOST, HeaderName, ORIGIN};
+    use http::header::{CONTENT_LENGTH, HOST, HeaderName, ORIGIN, VIA};
 
     use super::*;
+    use crate::server::ingress::Ingress;
+    use crate::server::wire::ClientAddress;
     use crate::values::clock;
 
     const PAGE: &str = "/api/v4/projects/42/packages/pypi/simple/a/";
@@ -157,29 +148,28 @@ mod tests {
         Admission::new(&limits, own_names, via, None)
     }
 
-    fn request(method: Method, path: &str, fields: &[(HeaderName, &str)]) -> Parts {
+    fn request(method: Method, path: &str, fields: &[(HeaderName, &str)]) -> RequestHead {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in fields {
             request = request.header(name, *value);
         }
-        let (mut parts, ()) = request.body(()).unwrap().into_parts();
-        let client = ClientAddress::of(IpAddr::from([192, 0, 2, 1]));
-        parts.extensions.insert(client);
-        parts
+        let mut head = RequestHead::of(request);
+        head.ingress.client = Some(ClientAddress::of(IpAddr::from([192, 0, 2, 1])));
+        head
     }
 
-    fn checked(admission: &Admission, parts: &Parts) -> Result<(), Refusal> {
-        let route = Route::parse(&parts.method, &parts.uri).unwrap();
-        admission.check(parts, &route, true, clock::now())
+    fn checked(admission: &Admission, head: &RequestHead) -> Result<(), Refusal> {
+        let route = Route::parse(&head.parts.method, &head.parts.uri).unwrap();
+        admission.check(head, &route, true, clock::now())
     }
 
     #[test]
     fn a_request_without_a_place_is_refused_whatever_it_asks() {
         let admission = admission(ServerLimits::default(), None);
-        let mut parts = request(Method::GET, LIVE, &[]);
-        assert!(checked(&admission, &parts).is_ok());
-        parts.extensions.insert(NoPlace);
-        let refused = checked(&admission, &parts);
+        let mut live = request(Method::GET, LIVE, &[]);
+        assert!(checked(&admission, &live).is_ok());
+        live.ingress.has_no_place = true;
+        let refused = checked(&admission, &live);
         assert!(matches!(refused, Err(Refusal::TooManyRequests)));
     }
 
@@ -187,9 +177,9 @@ mod tests {
     fn by_the_health_listener_only_health_and_metrics_come_in() {
         let admission = admission(ServerLimits::default(), None);
         let asked = |path| {
-            let mut parts = request(Method::GET, path, &[]);
-            parts.extensions.insert(HealthOnly);
-            checked(&admission, &parts)
+            let mut head = request(Method::GET, path, &[]);
+            head.ingress.health_only = true;
+            checked(&admission, &head)
         };
         for probe in [LIVE, "/-/health/ready", "/-/metrics"] {
             assert!(asked(probe).is_ok(), "{probe}");
@@ -223,7 +213,7 @@ mod tests {
         let mut other = named(PAGE, "other.example");
         let refused = checked(&admission, &other);
         assert!(matches!(refused, Err(Refusal::UnknownHost(name)) if name == "other.example"));
-        other.extensions.remove::<ClientAddress>();
+        other.ingress = Ingress::default();
         assert!(checked(&admission, &other).is_ok(), "over a unix socket");
     }
 
@@ -235,10 +225,10 @@ mod tests {
         assert!(checked(&admission, &sized(Method::POST, UPLOAD, "5")).is_ok());
         let refused = checked(&admission, &sized(Method::GET, PAGE, "5"));
         assert!(matches!(refused, Err(Refusal::BodyOnRead)));
-        let mut parts = request(Method::GET, PAGE, &[]);
-        parts.version = Version::HTTP_2;
-        let route = Route::parse(&parts.method, &parts.uri).unwrap();
-        let refused = admission.check(&parts, &route, false, clock::now());
+        let mut page = request(Method::GET, PAGE, &[]);
+        page.parts.version = Version::HTTP_2;
+        let route = Route::parse(&page.parts.method, &page.parts.uri).unwrap();
+        let refused = admission.check(&page, &route, false, clock::now());
         assert!(matches!(refused, Err(Refusal::BodyOnRead)));
     }
 

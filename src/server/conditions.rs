@@ -4,14 +4,10 @@
 //! Pure. Only entity tags (RFC 9110 §13): larder's answers carry no dates to compare. Must not know
 //! what is behind a tag.
 
-use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, GetAll, HeaderMap, HeaderValue, IF_NONE_MATCH,
-    IF_RANGE, RANGE,
-};
-use http::request::Parts;
-use http::{HeaderName, Method, Version};
+use http::{HeaderValue, Method, Version};
 
 use super::reply::Refusal;
+use super::request_head::{Field, RequestHead};
 use crate::access::Caller;
 use crate::file::{FileReply, FileRequest, FileSource, WantedPart};
 use crate::registry::FileRef;
@@ -23,39 +19,37 @@ use crate::values::quality_list;
 const JSON: &str = "application/json";
 
 pub(super) struct Conditions<'r> {
-    headers: &'r HeaderMap,
-    head: bool,
+    head: &'r RequestHead,
+    is_head: bool,
     /// Over HTTP/1.0 only a length tells a whole answer from one that broke off.
     needs_length: bool,
     range: Option<ByteRange>,
     if_range: Option<&'r HeaderValue>,
-    if_none_match: GetAll<'r, HeaderValue>,
     /// `Cache-Control: no-cache`, which a person or a tool means (uv `--refresh`); `max-age=0` is
     /// pip's habit.
     pub no_cache: bool,
 }
 
 impl<'r> Conditions<'r> {
-    pub fn read(parts: &'r Parts) -> Self {
-        let headers = &parts.headers;
-        let mut directives = texts(headers, CACHE_CONTROL).flat_map(|list| list.split(','));
+    pub fn read(head: &'r RequestHead) -> Self {
+        let lists = head.texts(Field::CacheControl);
+        let mut directives = lists.flat_map(|list| list.split(','));
         Self {
-            headers,
-            head: parts.method == Method::HEAD,
-            needs_length: parts.version < Version::HTTP_11,
-            range: range(headers),
-            if_range: headers.get(IF_RANGE),
-            if_none_match: headers.get_all(IF_NONE_MATCH),
+            head,
+            is_head: head.parts.method == Method::HEAD,
+            needs_length: head.parts.version < Version::HTTP_11,
+            range: range(head),
+            if_range: head.first(Field::IfRange),
             no_cache: directives.any(|directive| directive.trim().eq_ignore_ascii_case("no-cache")),
         }
     }
 
     pub fn accept(&self) -> impl Iterator<Item = &'r str> {
-        texts(self.headers, ACCEPT)
+        self.head.texts(Field::Accept)
     }
 
     pub fn accept_encoding(&self) -> impl Iterator<Item = &'r str> {
-        texts(self.headers, ACCEPT_ENCODING)
+        self.head.texts(Field::AcceptEncoding)
     }
 
     /// The type of page that the client gets.
@@ -70,7 +64,8 @@ impl<'r> Conditions<'r> {
 
     /// Whether `If-None-Match` names this tag: weak comparison, a list, or `*` (RFC 9110 §13.1.2).
     pub fn not_modified(&self, etag: &[u8]) -> bool {
-        self.if_none_match.iter().any(|list| names(list, etag))
+        let mut lists = self.head.all(Field::IfNoneMatch);
+        lists.any(|list| names(list, etag))
     }
 
     /// The same of a file whose digest is its tag.
@@ -137,7 +132,7 @@ impl FileConditions<'_> {
     /// A head, and a file that the client has, need no bytes.
     pub fn wanted(&self) -> WantedPart {
         match self.range {
-            _ if self.unchanged || self.request.head => WantedPart::Head,
+            _ if self.unchanged || self.request.is_head => WantedPart::Head,
             Some(range) => WantedPart::Range(range),
             None => WantedPart::Whole,
         }
@@ -155,7 +150,11 @@ impl FileConditions<'_> {
 
     /// The range to cut from the answer: it means something to a GET only (RFC 9110 §14.2).
     pub fn range(&self) -> Option<ByteRange> {
-        if self.request.head { None } else { self.range }
+        if self.request.is_head {
+            None
+        } else {
+            self.range
+        }
     }
 
     pub fn check_length(&self, unknown: bool) -> Result<(), Refusal> {
@@ -179,18 +178,9 @@ pub(super) fn metadata_request(caller: Caller, wheel: FileRef) -> FileRequest {
     }
 }
 
-fn texts(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
-    let fields = headers.get_all(name).into_iter();
-    fields.filter_map(|field| field.to_str().ok())
-}
-
 /// The one range that is asked for, if it is one.
-fn range(headers: &HeaderMap) -> Option<ByteRange> {
-    let mut fields = headers.get_all(RANGE).iter();
-    let range = fields.next()?.to_str().ok()?;
-    if fields.next().is_some() {
-        return None;
-    }
+fn range(head: &RequestHead) -> Option<ByteRange> {
+    let range = head.only(Field::Range)?.to_str().ok()?;
     ByteRange::parse(range)
 }
 
@@ -209,20 +199,20 @@ fn opaque(tag: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use http::Request;
+    use http::header::{CACHE_CONTROL, HeaderName, IF_NONE_MATCH, IF_RANGE, RANGE};
 
     use super::*;
 
-    fn parts(method: Method, version: Version, fields: &[(HeaderName, &str)]) -> Parts {
+    fn head(method: Method, version: Version, fields: &[(HeaderName, &str)]) -> RequestHead {
         let mut request = Request::builder().method(method).version(version);
         for (name, value) in fields {
             request = request.header(name, *value);
         }
-        let (parts, ()) = request.body(()).unwrap().into_parts();
-        parts
+        RequestHead::of(request)
     }
 
-    fn get(fields: &[(HeaderName, &str)]) -> Parts {
-        parts(Method::GET, Version::HTTP_11, fields)
+    fn get(fields: &[(HeaderName, &str)]) -> RequestHead {
+        head(Method::GET, Version::HTTP_11, fields)
     }
 
     #[test]
@@ -263,10 +253,10 @@ mod tests {
     fn a_head_and_a_file_that_the_client_has_need_no_bytes() {
         let digest = Digest::of(b"a file");
         let etag = file_etag(digest);
-        let head = parts(Method::HEAD, Version::HTTP_11, &[(RANGE, "bytes=1-2")]);
-        let head = Conditions::read(&head);
-        assert_eq!(head.for_file(digest).wanted(), WantedPart::Head);
-        assert_eq!(head.for_file(digest).range(), None);
+        let asked = head(Method::HEAD, Version::HTTP_11, &[(RANGE, "bytes=1-2")]);
+        let asked = Conditions::read(&asked);
+        assert_eq!(asked.for_file(digest).wanted(), WantedPart::Head);
+        assert_eq!(asked.for_file(digest).range(), None);
         let known = get(&[(IF_NONE_MATCH, etag.as_str())]);
         let known = Conditions::read(&known);
         assert_eq!(known.for_file(digest).wanted(), WantedPart::Head);
@@ -286,7 +276,7 @@ mod tests {
     #[test]
     fn over_http_1_0_an_answer_without_a_length_is_refused() {
         for (version, refused) in [(Version::HTTP_10, true), (Version::HTTP_11, false)] {
-            let request = parts(Method::GET, version, &[]);
+            let request = head(Method::GET, version, &[]);
             let conditions = Conditions::read(&request);
             assert_eq!(conditions.check_length(true).is_err(), refused);
             assert!(conditions.check_length(false).is_ok());

@@ -21,8 +21,8 @@ use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::admission::NoPlace;
 use super::body::ReplyBody;
+use super::ingress::Ingress;
 use super::reply::{self, Refusal, Reply};
 use super::services::Services;
 use crate::access::Access;
@@ -55,6 +55,7 @@ const CONTENT_PIECES_MAX: usize = 8;
 pub(super) async fn handle(
     services: Arc<Services>,
     request: Request<Incoming>,
+    ingress: Ingress,
     shutdown: &Shutdown,
 ) -> Response<ReplyBody> {
     let Some(name) = request
@@ -63,12 +64,12 @@ pub(super) async fn handle(
         .strip_prefix(CONTROL_PATH)
         .map(str::to_owned)
     else {
-        return services.handle(request).await;
+        return services.handle(request, ingress).await;
     };
     let id = RequestId::random();
     tracing::debug!(order = name, %id, "an order over the control socket");
     let answered = match *request.method() {
-        _ if request.extensions().get::<NoPlace>().is_some() => Err(Refusal::TooManyRequests),
+        _ if ingress.has_no_place => Err(Refusal::TooManyRequests),
         Method::POST => {
             let work = handle_command(&services, &name, request, shutdown);
             correlation::scope(Correlation::new(id.clone()), work).await

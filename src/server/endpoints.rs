@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use super::conditions::Conditions;
 use super::osv::Question;
 use super::reply::{self, Refusal, Reply};
+use super::request_head::RequestHead;
 use super::services::Services;
 use crate::access::Caller;
 use crate::admin::{AdminRequest, ProjectReply};
@@ -17,20 +18,16 @@ use crate::index::PageRequest;
 use crate::registry::{AdminEndpoint, OsvRequest, PageRef};
 use crate::simple::Format;
 
-/// In the extensions of a request that came over TLS.
-#[derive(Clone, Copy)]
-pub(super) struct OverTls;
-
 impl Services {
     pub(super) async fn endpoint(
         &self,
         endpoint: AdminEndpoint,
-        parts: &Parts,
+        head: &RequestHead,
     ) -> Result<Reply, Refusal> {
         let request = AdminRequest {
-            query: parts.uri.query().unwrap_or_default(),
-            headers: &parts.headers,
-            secure: parts.extensions.get::<OverTls>().is_some(),
+            query: head.parts.uri.query().unwrap_or_default(),
+            headers: head.headers(),
+            secure: head.ingress.over_tls,
         };
         let answer = self.admin.respond(endpoint, &request).await?;
         Ok(reply::internal(answer))

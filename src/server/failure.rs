@@ -4,7 +4,8 @@
 //! Owns the causes: one word each, of a closed set, which the log line and the status page share
 //! (docs/troubleshooting.md). Must not choose a status.
 
-use http::{HeaderMap, Method, StatusCode};
+use http::request::Parts;
+use http::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::access::Credential;
@@ -39,11 +40,12 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn of(headers: &HeaderMap, upstream: Option<Peer>, method: &Method) -> Self {
+    pub(super) fn of(parts: &Parts, upstream: Option<Peer>) -> Self {
+        let shown = Credential::read(&parts.headers);
         Self {
             upstream,
-            is_upload: method == Method::POST,
-            is_anonymous: Credential::read(headers).is_ok_and(|shown| shown.is_anonymous()),
+            is_upload: parts.method == Method::POST,
+            is_anonymous: shown.is_ok_and(|shown| shown.is_anonymous()),
         }
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! Must not decide anything itself.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,10 +17,13 @@ use http::request::Parts;
 use http::{Method, Request, Response};
 use hyper::body::{Body, Incoming};
 
+use super::access_log::AccessLogEntry;
 use super::body::ReplyBody;
 use super::conditions::{Conditions, metadata_request};
 use super::failure::{Asked, Failure};
+use super::ingress::Ingress;
 use super::reply::{self, Refusal, Reply};
+use super::request_head::RequestHead;
 use super::services::Services;
 use super::{file_reply, log_entry, page_reply, target};
 use crate::access::Caller;
@@ -30,41 +34,57 @@ use crate::registry::{
 };
 use crate::upstream::UpstreamError;
 use crate::values::clock;
-use crate::values::correlation;
+use crate::values::correlation::{self, Correlation};
 
 impl Services {
-    pub(super) async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Response<ReplyBody> {
+    pub(super) fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        ingress: Ingress,
+    ) -> impl Future<Output = Response<ReplyBody>> + Send {
         let now = clock::now();
         let (mut parts, body) = request.into_parts();
         let route = self.route(&mut parts);
-        let correlation = log_entry::correlation(&parts.headers);
+        let head = RequestHead::new(parts, ingress);
+        let correlation = log_entry::correlation(&head);
         // Dropped before it is told of an answer if the client leaves meanwhile.
-        let entry = self.log_entry(&parts, &route, &correlation, now);
-        let scope = route.as_ref().ok().and_then(Route::scope).cloned();
-        let answered = match route {
-            Ok(route) => {
-                correlation::scope(
-                    Arc::clone(&correlation),
-                    self.walk(&parts, route, body, now),
-                )
-                .await
-            }
-            Err(why) => Err(why),
-        };
+        let entry = self.log_entry(&head, &route, &correlation, now);
+        // The future holds what is needed from here on, and no more.
+        async move {
+            let answered = match route {
+                Ok(route) => {
+                    let walk = self.walk(&head, route, body, now);
+                    correlation::scope(Arc::clone(&correlation), walk).await
+                }
+                Err(why) => Err(why),
+            };
+            self.finish(answered, &head, &correlation, entry)
+        }
+    }
+
+    /// What is sent of an answer, which the entry goes along with.
+    fn finish(
+        &self,
+        answered: Result<Reply, Refusal>,
+        head: &RequestHead,
+        correlation: &Correlation,
+        entry: Option<Box<AccessLogEntry>>,
+    ) -> Response<ReplyBody> {
         let refused = answered.as_ref().err().map(Failure::from);
         let (mut response, status) =
             answered.unwrap_or_else(|why| reply::refusal(&why, correlation.id()));
         let words = response.extensions_mut().remove();
         let failure = match words {
             Some(words) => {
-                let upstream = scope.as_ref().map(|scope| self.pages.peer_of(scope));
-                let asked = Asked::of(&parts.headers, upstream, &parts.method);
+                let scope = entry.as_ref().and_then(|entry| entry.scope());
+                let upstream = scope.map(|scope| self.pages.peer_of(scope));
+                let asked = Asked::of(&head.parts, upstream);
                 Failure::of_answer(words, response.status(), &asked)
             }
             None => refused,
         };
-        let head = parts.method == Method::HEAD;
-        reply::finish(&mut response, status, head, correlation.id());
+        let is_head = head.parts.method == Method::HEAD;
+        reply::finish(&mut response, status, is_head, correlation.id());
         let Some(mut entry) = entry else {
             return response;
         };
@@ -77,19 +97,19 @@ impl Services {
     /// as the largest of them, and move it with every hand-over.
     async fn walk(
         &self,
-        parts: &Parts,
+        head: &RequestHead,
         route: Route,
         body: Incoming,
         now: Instant,
     ) -> Result<Reply, Refusal> {
         self.admission
-            .check(parts, &route, body.is_end_stream(), now)?;
+            .check(head, &route, body.is_end_stream(), now)?;
         if route.read_scope().is_some() {
             self.pages.check_open()?;
         }
         let scope = self.pages.scope_of_right(&route);
-        let caller = self.access.caller(&parts.headers, scope, now).await?;
-        let conditions = Conditions::read(parts);
+        let caller = self.access.caller(head.headers(), scope, now).await?;
+        let conditions = Conditions::read(head);
         match route {
             Route::Page(page) => Box::pin(self.page(caller, page, &conditions, now)).await,
             Route::File(file) => {
@@ -105,7 +125,7 @@ impl Services {
             }
             Route::Upload { scope } => {
                 let credential = caller.credential();
-                let sent = self.uploads.pass_on(scope, credential, parts, body);
+                let sent = self.uploads.pass_on(scope, credential, &head.parts, body);
                 Ok(reply::relayed(Box::pin(sent).await?))
             }
             Route::ProjectPage(page) => {
@@ -113,9 +133,9 @@ impl Services {
             }
             Route::Osv(request) => Box::pin(self.osv(request, body)).await,
             Route::Admin(AdminEndpoint::RewriteLock) => {
-                Box::pin(self.rewrite_lock(parts, body)).await
+                Box::pin(self.rewrite_lock(&head.parts, body)).await
             }
-            Route::Admin(endpoint) => Box::pin(self.endpoint(endpoint, parts)).await,
+            Route::Admin(endpoint) => Box::pin(self.endpoint(endpoint, head)).await,
         }
     }
 

@@ -5,14 +5,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{HeaderMap, VIA};
-use http::request::Parts;
-
 use super::access_log::{self, AccessLogEntry, LoggedRequest};
-use super::probe::OwnRequest;
-use super::reply::{self, Refusal};
+use super::reply::Refusal;
+use super::request_head::{Field, RequestHead};
 use super::services::Services;
-use super::wire::ClientAddress;
 use crate::registry::{AdminEndpoint, Route};
 use crate::values::correlation::Correlation;
 use crate::values::request_id::RequestId;
@@ -24,12 +20,12 @@ impl Services {
     /// The entry of a request in the access log; a request that larder sends to itself has none.
     pub(super) fn log_entry(
         &self,
-        parts: &Parts,
+        head: &RequestHead,
         route: &Result<Route, Refusal>,
         correlation: &Arc<Correlation>,
         since: Instant,
     ) -> Option<Box<AccessLogEntry>> {
-        if parts.extensions.get::<OwnRequest>().is_some() {
+        if head.ingress.is_own {
             return None;
         }
         let is_routine = match route {
@@ -44,16 +40,16 @@ impl Services {
         };
         let (route, path) = match route {
             Ok(route) => (route.word(), route.path()),
-            Err(_) => ("unknown", parts.uri.path().to_owned()),
+            Err(_) => ("unknown", head.parts.uri.path().to_owned()),
         };
         let request = LoggedRequest {
-            client: parts.extensions.get::<ClientAddress>().copied(),
-            method: parts.method.clone(),
+            client: head.ingress.client,
+            method: head.parts.method.clone(),
             route,
             path,
             scope,
             is_routine,
-            user_agent: access_log::user_agent(&parts.headers),
+            user_agent: access_log::user_agent(head.headers()),
             since,
             correlation: Arc::clone(correlation),
         };
@@ -63,14 +59,14 @@ impl Services {
 }
 
 /// What joins the log lines of the request that came with these fields.
-pub(super) fn correlation(headers: &HeaderMap) -> Arc<Correlation> {
-    Correlation::received(request_id(headers), larders_before(headers))
+pub(super) fn correlation(head: &RequestHead) -> Arc<Correlation> {
+    Correlation::received(request_id(head), larders_before(head))
 }
 
 /// The larders that a request came through, by their names in `Via`; none if it came through none.
-fn larders_before(headers: &HeaderMap) -> Option<String> {
+fn larders_before(head: &RequestHead) -> Option<String> {
     let mut larders = Vec::new();
-    for list in headers.get_all(VIA) {
+    for list in head.all(Field::Via) {
         for hop in list.to_str().ok()?.split(',') {
             let hop = hop.trim();
             if larders.len() < LARDERS_BEFORE_MAX && is_larder(hop) {
@@ -93,10 +89,9 @@ fn is_larder(hop: &str) -> bool {
 }
 
 /// The client's own name for the request, if it is one and well-formed, or else a new one.
-fn request_id(headers: &HeaderMap) -> RequestId {
-    let mut given = headers.get_all(reply::X_REQUEST_ID).iter();
-    match (given.next(), given.next()) {
-        (Some(given), None) => RequestId::parse(given.as_bytes()).unwrap_or_else(RequestId::random),
-        _ => RequestId::random(),
+fn request_id(head: &RequestHead) -> RequestId {
+    match head.only(Field::XRequestId) {
+        Some(given) => RequestId::parse(given.as_bytes()).unwrap_or_else(RequestId::random),
+        None => RequestId::random(),
     }
 }

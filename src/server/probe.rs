@@ -17,12 +17,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::time::timeout;
 
+use super::ingress::Ingress;
 use super::services::ActiveServices;
 use crate::registry::{AdminEndpoint, Route};
-
-/// In the extensions of a request that larder sends to itself: it is neither logged nor counted.
-#[derive(Clone, Copy)]
-pub(super) struct OwnRequest;
 
 /// Both ways; more than the question or its answer has.
 const PIPE_BYTES: usize = 4096;
@@ -42,10 +39,13 @@ pub async fn answers(active: Arc<ActiveServices>, limit: Duration) -> bool {
 
 async fn ask(active: Arc<ActiveServices>) -> io::Result<Vec<u8>> {
     let (mut near, far) = duplex(PIPE_BYTES);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(OwnRequest);
+    let own = Ingress {
+        is_own: true,
+        ..Ingress::default()
+    };
+    let service = service_fn(move |request: Request<Incoming>| {
         let services = active.services();
-        async move { Ok::<_, Infallible>(services.handle(request).await) }
+        async move { Ok::<_, Infallible>(services.handle(request, own).await) }
     });
     let serving = http1::Builder::new().serve_connection(TokioIo::new(far), service);
     let path = Route::Admin(AdminEndpoint::Live).path();

@@ -20,7 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
@@ -394,6 +394,21 @@ pub(super) fn finish(
         *response.body_mut() = ReplyBody::empty();
     }
     let headers = response.headers_mut();
+    // A head that was ready has it, and no other: of upstream's fields this one never goes on.
+    let is_ready = headers.contains_key(CACHE_STATUS);
+    if !is_ready {
+        guard(headers);
+    }
+    if !is_ready || status != CacheStatus::HIT {
+        put_status(headers, status);
+    }
+    if let Ok(id) = id.with_text(HeaderValue::from_str) {
+        headers.insert(X_REQUEST_ID, id);
+    }
+}
+
+/// Keeps a browser from running what is not larder's own writing.
+fn guard(headers: &mut HeaderMap) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFFING);
     if !headers.get(CONTENT_TYPE).is_some_and(is_inert) {
         // Larder's own documents bring theirs; of upstream's fields this one never goes on.
@@ -401,14 +416,22 @@ pub(super) fn finish(
             .entry(CONTENT_SECURITY_POLICY)
             .or_insert(FOREIGN_POLICY);
     }
+}
+
+fn put_status(headers: &mut HeaderMap, status: CacheStatus) {
     let status = match status {
         CacheStatus::HIT => Ok(CACHE_HIT),
         status => HeaderValue::try_from(status.to_string()),
     };
     if let Ok(status) = status {
-        response.headers_mut().insert(CACHE_STATUS, status);
+        headers.insert(CACHE_STATUS, status);
     }
-    if let Ok(id) = id.with_text(HeaderValue::from_str) {
-        response.headers_mut().insert(X_REQUEST_ID, id);
-    }
+}
+
+/// Adds what the answer of a hit carries, so that its head is ready but for its id.
+pub(super) fn make_ready(headers: &mut HeaderMap) {
+    guard(headers);
+    put_status(headers, CacheStatus::HIT);
+    // Holds the place.
+    headers.insert(X_REQUEST_ID, HeaderValue::from_static(""));
 }

@@ -18,13 +18,14 @@ pub struct RequestId(Spelling);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Spelling {
-    Own(u128),
+    /// In hexadecimal: each is spelled several times.
+    Own([u8; 32]),
     Given(Arc<str>),
 }
 
 impl RequestId {
     pub fn random() -> Self {
-        Self(Spelling::Own(rand::random()))
+        Self(Spelling::Own(hexadecimal(rand::random())))
     }
 
     /// An id that a client or upstream gave, if it is well-formed: 1 to [`REQUEST_ID_BYTES_MAX`]
@@ -47,11 +48,8 @@ impl RequestId {
     pub fn with_text<T>(&self, take: impl FnOnce(&str) -> T) -> T {
         match &self.0 {
             Spelling::Given(text) => take(text),
-            Spelling::Own(bits) => {
-                let digits = hexadecimal(*bits);
-                // ASCII always is a text.
-                take(std::str::from_utf8(&digits).unwrap_or_default())
-            }
+            // ASCII always is a text.
+            Spelling::Own(digits) => take(std::str::from_utf8(digits).unwrap_or_default()),
         }
     }
 }
@@ -80,7 +78,7 @@ mod tests {
     proptest! {
         #[test]
         fn an_own_id_is_well_formed_and_spelled_in_one_way(bits: u128) {
-            let text = RequestId(Spelling::Own(bits)).to_string();
+            let text = RequestId(Spelling::Own(hexadecimal(bits))).to_string();
             prop_assert_eq!(&text, &format!("{bits:032x}"));
             prop_assert_eq!(RequestId::parse(text.as_bytes()).map(|id| id.to_string()), Some(text));
         }

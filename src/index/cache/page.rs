@@ -63,6 +63,7 @@ pub struct Page {
     has_links_past: bool,
     /// Wheels whose metadata is read before a client asks for it, once.
     prefetch: Mutex<Vec<FileRef>>,
+    is_prefetch_taken: AtomicBool,
     validators: Validators,
 }
 
@@ -135,6 +136,7 @@ impl Page {
             policies: collected.generation,
             has_links_past: collected.past > 0,
             prefetch: Mutex::new(likeliest(collected.wheels, prefetch_max)),
+            is_prefetch_taken: AtomicBool::new(false),
             validators,
         })
     }
@@ -189,6 +191,10 @@ impl Page {
     /// The wheels without metadata that are most likely wanted, for the first caller that is given
     /// the page.
     pub fn take_prefetch(&self) -> Vec<FileRef> {
+        if self.is_prefetch_taken.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        self.is_prefetch_taken.store(true, Ordering::Relaxed);
         std::mem::take(&mut *self.prefetch.lock())
     }
 
@@ -243,13 +249,14 @@ impl Page {
 
     /// Whether policies may judge a file otherwise than when the page was made, so that it must be
     /// made again.
-    pub fn is_judged_otherwise(&self, policies: &Policies, now: SystemTime) -> bool {
-        self.ripens.is_some_and(|ripens| ripens <= now) || self.may_show_refused(policies, now)
+    pub fn is_judged_otherwise(&self, policies: &Policies, now: impl Fn() -> SystemTime) -> bool {
+        let has_ripened = self.ripens.is_some_and(|ripens| ripens <= now());
+        has_ripened || self.may_show_refused(policies, now)
     }
 
     /// Whether it may list a file that policies refuse by now.
-    pub fn may_show_refused(&self, policies: &Policies, now: SystemTime) -> bool {
-        let has_lapsed = self.lapses.is_some_and(|lapses| lapses <= now);
+    pub fn may_show_refused(&self, policies: &Policies, now: impl Fn() -> SystemTime) -> bool {
+        let has_lapsed = self.lapses.is_some_and(|lapses| lapses <= now());
         has_lapsed || self.policies != policies.generation()
     }
 

@@ -228,7 +228,7 @@ impl Fetcher {
     /// Whether the page must be made again before it is shown: a file has come of age, or has its
     /// date now, or policies changed.
     pub fn is_due_again(&self, key: &CacheKey, page: &Page) -> bool {
-        page.is_judged_otherwise(self.sources.policies(), clock::wall())
+        page.is_judged_otherwise(self.sources.policies(), clock::wall)
             || self.lacks_dates(key, page)
     }
 
@@ -244,7 +244,7 @@ impl Fetcher {
     /// Whether a page may list a file that policies refuse by now, or by what is known now.
     pub fn may_show_refused(&self, key: &CacheKey, page: &Page) -> bool {
         let policies = self.sources.policies();
-        page.may_show_refused(policies, clock::wall())
+        page.may_show_refused(policies, clock::wall)
             || (policies.age(&key.page().scope).is_some() && self.lacks_dates(key, page))
     }
 

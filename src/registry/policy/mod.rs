@@ -148,6 +148,11 @@ impl Policies {
         self.advisories.feed.as_ref()?.closed(now)
     }
 
+    /// Whether there can be a time when nothing at all may be had.
+    pub fn may_close(&self) -> bool {
+        self.advisories.feed.is_some()
+    }
+
     pub fn judge(&self, file: &JudgedFile<'_>, now: SystemTime) -> PolicyVerdict {
         // Its index has taken the project back, which is no rule of the operator's: no exception
         // brings it back.

@@ -32,9 +32,9 @@ use super::places::ConnectionPlace;
 use super::stream::{ClientStream, First};
 use crate::admin::metrics::{ConnectionCounts, TurnedAway};
 use crate::server::ServerLimits;
-use crate::server::admission::{NoPlace, is_probe_request};
+use crate::server::admission::is_probe_request;
 use crate::server::body::ReplyBody;
-use crate::server::endpoints::OverTls;
+use crate::server::ingress::Ingress;
 use crate::server::piece::FilePieces;
 use crate::server::reply::{self, Refusal};
 use crate::values::clock;
@@ -91,7 +91,7 @@ pub struct ConnectionContext {
 
 impl<F, A> Connection<F>
 where
-    F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+    F: Fn(Request<Incoming>, Ingress) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<ReplyBody>> + Send + 'static,
 {
     /// Serves a client that may not be silent for long; with an acceptor, one that must speak TLS.
@@ -108,7 +108,7 @@ where
             return self.http1(stream).await;
         };
         if first != TLS_HANDSHAKE {
-            let told = |_| async { reply::rejection(&Refusal::Plaintext) };
+            let told = |_, _| async { reply::rejection(&Refusal::Plaintext) };
             let connection = Connection {
                 answer: told,
                 context: ConnectionContext {
@@ -152,7 +152,7 @@ where
             context,
             pieces,
             may_be_sending: Arc::default(),
-            head: HeadProgress::new(),
+            head: HeadProgress::default(),
         });
         let stream = HeadStream::new(stream, exchange.head.clone(), heads);
         let stream = LingeringStream::if_sending(stream, Arc::clone(&exchange.may_be_sending));
@@ -278,24 +278,33 @@ impl ConnectionContext {
         let place = &self.place;
         let is_in = place.is_usual()
             || is_probe_request(request)
-            || place.becomes_usual(self.limits.queue_timeout.0).await;
+            || Box::pin(place.becomes_usual(self.limits.queue_timeout.0)).await;
         if !is_in {
             self.counts.refused(TurnedAway::Crowded);
         }
         is_in
     }
 
+    /// Of a request over this connection.
+    fn ingress(&self, over_tls: bool) -> Ingress {
+        Ingress {
+            client: self.client,
+            over_tls,
+            ..Ingress::default()
+        }
+    }
+
     /// Over HTTP/2.
     fn answer_stream<F, A>(
         self: &Arc<Self>,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
         answer: &F,
     ) -> impl Future<Output = Result<Response<WatchedBody>, Infallible>> + use<F, A>
     where
-        F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+        F: Fn(Request<Incoming>, Ingress) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Response<ReplyBody>> + Send + 'static,
     {
-        note(&mut request, self.client, true);
+        let mut ingress = self.ingress(true);
         let context = Arc::clone(self);
         let answer = answer.clone();
         let guard = self.place.activity.begin();
@@ -306,12 +315,10 @@ impl ConnectionContext {
                 }
                 false => None,
             };
-            if room.is_none() {
-                request.extensions_mut().insert(NoPlace);
-            }
+            ingress.has_no_place = room.is_none();
             // hyper keeps the room of this future until the body has ended: on the heap it can be
             // given back before.
-            let response = Box::pin(answer(request)).await;
+            let response = Box::pin(answer(request, ingress)).await;
             Ok(response.map(|body| WatchedBody::of_stream(body.in_small_pieces(), guard, room)))
         }
     }
@@ -330,14 +337,14 @@ struct Http1Connection {
 impl Http1Connection {
     fn answer<F, A>(
         self: &Arc<Self>,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
         answer: &F,
     ) -> impl Future<Output = Result<Response<WatchedBody>, Infallible>> + use<F, A>
     where
-        F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+        F: Fn(Request<Incoming>, Ingress) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Response<ReplyBody>> + Send + 'static,
     {
-        note(&mut request, self.context.client, self.pieces.is_none());
+        let mut ingress = self.context.ingress(self.pieces.is_none());
         let has_body = !request.body().is_end_stream();
         self.may_be_sending.store(has_body, Ordering::Relaxed);
         self.head.is_whole(has_body);
@@ -346,11 +353,9 @@ impl Http1Connection {
         let guard = self.context.place.activity.begin();
         async move {
             let context = &exchange.context;
-            if !context.lets_in(&request).await {
-                request.extensions_mut().insert(NoPlace);
-            }
+            ingress.has_no_place = !context.lets_in(&request).await;
             // An idle connection must not hold the room that an answer takes.
-            let mut response = Box::pin(answer(request)).await;
+            let mut response = Box::pin(answer(request, ingress)).await;
             exchange.head.begins();
             if context.shutdown.has_begun() || !context.place.is_usual() {
                 response
@@ -382,16 +387,6 @@ async fn over(activity: &Activity, patience: IdleLimits) -> TimedOut {
 
 async fn find_room(room: Arc<Semaphore>, limit: Duration) -> Option<OwnedSemaphorePermit> {
     timeout(limit, room.acquire_owned()).await.ok()?.ok()
-}
-
-/// Tells the handler whose request it is.
-fn note(request: &mut Request<Incoming>, client: Option<ClientAddress>, over_tls: bool) {
-    if over_tls {
-        request.extensions_mut().insert(OverTls);
-    }
-    if let Some(client) = client {
-        request.extensions_mut().insert(client);
-    }
 }
 
 fn told(served: hyper::Result<()>) {

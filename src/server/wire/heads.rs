@@ -11,9 +11,10 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
@@ -45,31 +46,28 @@ impl HeadRoom {
     }
 }
 
-/// How far one connection is with its present head.
-#[derive(Clone, Debug)]
-pub struct HeadProgress(Arc<Mutex<HeadState>>);
+/// In place of a number of bytes: what comes is a body.
+const BODY: usize = usize::MAX;
 
-#[derive(Debug)]
+/// How far one connection is with its present head.
+#[derive(Clone, Debug, Default)]
+pub struct HeadProgress(Arc<HeadState>);
+
+#[derive(Debug, Default)]
 struct HeadState {
-    /// Read so far; none within a body.
-    read: Option<usize>,
-    room: Option<OwnedSemaphorePermit>,
+    /// Read so far, or [`BODY`].
+    read: AtomicUsize,
+    /// Of a large head; a usual one has none, and takes no lock.
+    room: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl HeadProgress {
-    pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(HeadState {
-            read: Some(0),
-            room: None,
-        })))
-    }
-
     /// A head is whole; what comes now is the body, or the next head.
     pub fn is_whole(&self, has_body: bool) {
-        *self.lock() = HeadState {
-            read: (!has_body).then_some(0),
-            room: None,
-        };
+        if self.read() >= USUAL_BYTES {
+            *self.0.room.lock() = None;
+        }
+        self.set_read(if has_body { BODY } else { 0 });
     }
 
     /// What comes now is a head.
@@ -77,8 +75,12 @@ impl HeadProgress {
         self.is_whole(false);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HeadState> {
-        self.0.lock()
+    fn read(&self) -> usize {
+        self.0.read.load(Ordering::Relaxed)
+    }
+
+    fn set_read(&self, bytes: usize) {
+        self.0.read.store(bytes, Ordering::Relaxed);
     }
 }
 
@@ -109,12 +111,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadStream<S> {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let mut progress = this.progress.lock();
-        let Some(read) = progress.read else {
-            drop(progress);
+        let read = this.progress.read();
+        if read == BODY {
             return Pin::new(&mut this.inner).poll_read(cx, into);
-        };
-        if read >= USUAL_BYTES && progress.room.is_none() {
+        }
+        if read >= USUAL_BYTES && this.progress.0.room.lock().is_none() {
             let room = &this.room.0;
             let waiting = this
                 .waiting
@@ -122,7 +123,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadStream<S> {
             // It is never closed.
             let found = ready!(waiting.as_mut().poll(cx));
             this.waiting = None;
-            progress.room = found.ok();
+            *this.progress.0.room.lock() = found.ok();
         }
         let most = into.remaining().min(PIECE_BYTES);
         let bytes = ready!(PIECE.with_borrow_mut(|room| {
@@ -131,7 +132,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadStream<S> {
             into.put_slice(piece.filled());
             read.map_ok(|()| piece.filled().len())
         }))?;
-        progress.read = Some(read + bytes);
+        this.progress.set_read(read + bytes);
         Poll::Ready(Ok(()))
     }
 }
@@ -189,7 +190,7 @@ mod tests {
         let room = HeadRoom::new(LARGE_BYTES);
         let opened = [(); 3].map(|()| {
             let (ours, theirs) = duplex(64 * 1024);
-            let progress = HeadProgress::new();
+            let progress = HeadProgress::default();
             (
                 HeadStream::new(ours, progress.clone(), room.clone()),
                 theirs,

@@ -20,9 +20,9 @@ use super::heads::HeadRoom;
 use super::places::{ConnectionPlace, Places};
 use crate::admin::metrics::{ConnectionCounts, TurnedAway};
 use crate::server::ServerLimits;
-use crate::server::admission::HealthOnly;
 use crate::server::body::ReplyBody;
 use crate::server::control;
+use crate::server::ingress::Ingress;
 use crate::server::services::ActiveServices;
 use crate::values::clock;
 use crate::values::shutdown::Shutdown;
@@ -89,7 +89,7 @@ impl<A: Acceptor> Listener<A> {
         active: &ActiveServices,
         answer: F,
     ) where
-        F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+        F: Fn(Request<Incoming>, Ingress) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Response<ReplyBody>> + Send + 'static,
     {
         let most = self.limits.connections_per_client;
@@ -158,7 +158,7 @@ impl Listener<NetworkAcceptor> {
     pub async fn serve(self, active: Arc<ActiveServices>, shutdown: Shutdown) {
         let counts = Arc::clone(&active.services().admin.metrics.connections);
         let present = Arc::clone(&active);
-        let answer = move |request| present.services().handle(request);
+        let answer = move |request, ingress| present.services().handle(request, ingress);
         self.accept_all(counts, shutdown, &active, answer).await;
     }
 
@@ -166,9 +166,12 @@ impl Listener<NetworkAcceptor> {
     /// the future is polled: through the drain too, until which a stopping daemon is alive.
     pub async fn serve_health(self, active: Arc<ActiveServices>) {
         let present = Arc::clone(&active);
-        let answer = move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(HealthOnly);
-            present.services().handle(request)
+        let answer = move |request, ingress| {
+            let by_health = Ingress {
+                health_only: true,
+                ..ingress
+            };
+            present.services().handle(request, by_health)
         };
         // Clients are those of the other addresses.
         self.accept_all(Arc::default(), Shutdown::default(), &active, answer)
@@ -181,10 +184,10 @@ impl Listener<ControlAcceptor> {
     pub async fn serve(self, active: Arc<ActiveServices>, shutdown: Shutdown) {
         let stop = shutdown.clone();
         let present = Arc::clone(&active);
-        let answer = move |request| {
+        let answer = move |request, ingress| {
             let services = present.services();
             let stop = stop.clone();
-            async move { control::handle(services, request, &stop).await }
+            async move { control::handle(services, request, ingress, &stop).await }
         };
         // Clients are those of the network.
         self.accept_all(Arc::default(), shutdown, &active, answer)

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -44,6 +44,8 @@ pub struct ConnectionPlace {
     number: u64,
     pub activity: Activity,
     permit: Mutex<PlacePermit>,
+    /// Whether it is for a usual place: each request asks.
+    is_usual: AtomicBool,
     /// Held while one of the connection's requests waits for a usual place, for all of them.
     exchange: AsyncMutex<()>,
 }
@@ -70,14 +72,15 @@ impl Places {
 
     /// A place for the next connection, held ready; waits until there is one.
     pub async fn next(self: &Arc<Self>) -> Arc<ConnectionPlace> {
-        let permit = Mutex::new(self.permit(true).await);
+        let permit = self.permit(true).await;
         let number = self.last.fetch_add(1, Ordering::Relaxed);
         let activity = Activity::new(clock::now());
         Arc::new(ConnectionPlace {
             places: Arc::clone(self),
             number,
             activity,
-            permit,
+            is_usual: AtomicBool::new(permit.is_usual),
+            permit: Mutex::new(permit),
             exchange: AsyncMutex::default(),
         })
     }
@@ -185,7 +188,7 @@ impl ConnectionPlace {
 
     /// Whether its client may be served.
     pub fn is_usual(&self) -> bool {
-        self.permit.lock().is_usual
+        self.is_usual.load(Ordering::Relaxed)
     }
 
     /// Waits for a usual place, in exchange for this one: for one only, however many requests want
@@ -195,6 +198,7 @@ impl ConnectionPlace {
             let _turn = self.exchange.lock().await;
             if !self.is_usual() {
                 let found = self.places.permit(false).await;
+                self.is_usual.store(found.is_usual, Ordering::Relaxed);
                 *self.permit.lock() = found;
             }
         };
