@@ -72,6 +72,7 @@ pub fn run(arguments: &PurgeArguments, invocation: &Invocation) -> CommandResult
 fn in_words(event: &Purged) -> String {
     match event {
         Purged::Line { name, .. } => format!("{name}\n"),
+        Purged::Kept { name, why, .. } => format!("{name} stays: {why}\n"),
         Purged::Body { sha256, bytes } => format!("sha256:{sha256}  {}\n", in_units(*bytes)),
         Purged::PublicIndex { url } => {
             format!("the public index {url}, until GitLab's next redirect teaches it again\n")

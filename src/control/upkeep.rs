@@ -219,6 +219,12 @@ impl Command for Purge {
 pub enum Purged {
     /// An address about which nothing is known any more.
     Line { name: String, sha256: String },
+    /// An address that stays, because the shared store may still say something of it.
+    Kept {
+        name: String,
+        sha256: String,
+        why: String,
+    },
     /// Bytes to which no other address led.
     Body { sha256: String, bytes: u64 },
     /// Where GitLab's redirects lead, which they teach again.

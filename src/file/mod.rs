@@ -185,6 +185,15 @@ impl Files {
         shared.ok_or(SharedStoreError::None)?.upload_now(file).await
     }
 
+    /// Whether this larder writes to a shared store.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn writes_shared(&self) -> Result<(), SharedStoreError> {
+        let shared = self.downloads.shared.as_ref();
+        shared.ok_or(SharedStoreError::None)?.writes()
+    }
+
     /// Takes back what the shared store says of an address.
     ///
     /// # Errors

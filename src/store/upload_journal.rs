@@ -5,6 +5,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,20 @@ pub struct UploadJournal {
     /// Files whose queue closed before they were uploaded, for the one that follows it.
     handed_over: Mutex<Vec<FileRef>>,
     came: Notify,
+    /// Files that are being purged.
+    held_back: Mutex<HashSet<FileRef>>,
+}
+
+/// A file that is being purged: as long as this is held it must not be uploaded.
+pub struct HeldBack<'j> {
+    journal: &'j UploadJournal,
+    file: FileRef,
+}
+
+impl Drop for HeldBack<'_> {
+    fn drop(&mut self) {
+        self.journal.held_back.lock().remove(&self.file);
+    }
 }
 
 impl UploadJournal {
@@ -36,7 +51,21 @@ impl UploadJournal {
             folder,
             handed_over: Mutex::default(),
             came: Notify::new(),
+            held_back: Mutex::default(),
         }
+    }
+
+    /// Keeps a file from being uploaded while its address is purged.
+    pub fn hold_back(&self, file: &FileRef) -> HeldBack<'_> {
+        self.held_back.lock().insert(file.clone());
+        HeldBack {
+            journal: self,
+            file: file.clone(),
+        }
+    }
+
+    pub fn is_held_back(&self, file: &FileRef) -> bool {
+        self.held_back.lock().contains(file)
     }
 
     /// Gives a file that is noted to the queue that follows.

@@ -37,6 +37,10 @@ pub enum RelayFault {
     Floods { status: &'static str },
     /// Every request with a longer body than this is answered with this status.
     RefusesLonger { than: u64, status: &'static str },
+    /// Every connection on which a request with a longer body than this begins is closed.
+    ClosesLonger { than: u64 },
+    /// Every request with a longer body than this waits until it is let through.
+    HoldsLonger { than: u64 },
 }
 
 #[derive(Debug)]
@@ -49,6 +53,7 @@ pub struct FaultyRelay {
 struct Shared {
     fault: Mutex<RelayFault>,
     connections: AtomicU64,
+    held: AtomicU64,
     open: Mutex<Vec<TcpStream>>,
 }
 
@@ -99,6 +104,20 @@ impl FaultyRelay {
         }
     }
 
+    /// What is held goes on, and nothing is closed.
+    pub fn lets_through(&self) {
+        *self
+            .shared
+            .fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = RelayFault::None;
+    }
+
+    /// Requests that were held so far.
+    pub fn held(&self) -> u64 {
+        self.shared.held.load(Ordering::SeqCst)
+    }
+
     /// Connections so far.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::SeqCst)
@@ -114,7 +133,22 @@ fn serve(client: TcpStream, server: SocketAddr, shared: &Arc<Shared>) {
         RelayFault::Answers { status, body } => answer(client, status, body),
         RelayFault::Withholds { status } => withhold(client, status),
         RelayFault::Floods { status } => flood(client, status),
-        RelayFault::RefusesLonger { than, status } => judge(client, server, than, status),
+        RelayFault::RefusesLonger { than, status } => judge(client, server, than, |client| {
+            reply(client, status, "");
+            None
+        }),
+        RelayFault::ClosesLonger { than } => judge(client, server, than, |client| {
+            let _ = client.shutdown(Shutdown::Both);
+            None
+        }),
+        RelayFault::HoldsLonger { than } => judge(client, server, than, |client| {
+            shared.held.fetch_add(1, Ordering::SeqCst);
+            while shared.fault() == (RelayFault::HoldsLonger { than }) {
+                thread::sleep(Duration::from_millis(5));
+            }
+            // Let through, and not ended by another fault.
+            (shared.fault() == RelayFault::None).then_some(client)
+        }),
         fault => {
             if let Ok(server) = TcpStream::connect(server) {
                 relay(client, server, fault);
@@ -159,7 +193,13 @@ fn reply(mut client: TcpStream, status: &str, body: &str) {
     while matches!(client.read(&mut [0; PIECE_BYTES]), Ok(1..)) {}
 }
 
-fn judge(mut client: TcpStream, server: SocketAddr, longest: u64, status: &str) {
+/// Passes one request on; one with a longer body only if the verdict gives the connection back.
+fn judge(
+    mut client: TcpStream,
+    server: SocketAddr,
+    longest: u64,
+    verdict: impl FnOnce(TcpStream) -> Option<TcpStream>,
+) {
     let Some(head) = take_head(&mut client) else {
         return;
     };
@@ -167,7 +207,10 @@ fn judge(mut client: TcpStream, server: SocketAddr, longest: u64, status: &str) 
     let length = lower.split("content-length: ").nth(1);
     let length = length.and_then(|rest| rest.lines().next()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > longest) {
-        return reply(client, status, "");
+        match verdict(client) {
+            Some(judged) => client = judged,
+            None => return,
+        }
     }
     let Ok(mut server) = TcpStream::connect(server) else {
         return;

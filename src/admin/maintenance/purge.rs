@@ -2,7 +2,9 @@
 //!
 //! Lines first, then the bodies to which no other line leads. What is being downloaded meanwhile is
 //! left alone, and is there again when it is done. At last what was learned, so that what is served
-//! meanwhile does not begin to learn it anew. Must not know what is in memory.
+//! meanwhile does not begin to learn it anew. A line whose address is to be taken back from the
+//! shared store goes only after that was done, so that a purge that failed can be repeated. Must not
+//! know what is in memory.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -14,7 +16,7 @@ use crate::control::{Amount, Purge, Purgeable, Purged, Reporter};
 use crate::file::Files;
 use crate::registry::{FileRef, Scope};
 use crate::store::{IndexLine, IndexSubject, Removal, Store, WheelMark};
-use crate::upstream::PUBLIC_INDEX;
+use crate::upstream::{PUBLIC_INDEX, SharedStoreError};
 use crate::values::digest::Digest;
 
 pub(super) fn run(
@@ -27,13 +29,18 @@ pub(super) fn run(
         Purgeable::Named(named) => Selection::read(named)?,
         Purgeable::All => Selection::All,
     };
+    if command.shared {
+        let writes = files.writes_shared();
+        writes.map_err(|why| MaintenanceError::Command(why.to_string()))?;
+    }
     let mut purge = PurgeRun {
         store,
         target,
         dry_run: command.dry_run,
         out,
-        addresses: Vec::new(),
         shared_files: if command.shared { Some(files) } else { None },
+        taken_back: 0,
+        kept: 0,
         lines: 0,
         taken: HashSet::new(),
         wheels: HashSet::new(),
@@ -49,8 +56,9 @@ struct PurgeRun<'a> {
     out: &'a Reporter<Purged>,
     /// The shared store, if what it says is taken back too.
     shared_files: Option<&'a Files>,
-    /// Of files whose lines were removed.
-    addresses: Vec<FileRef>,
+    /// Addresses of which it says nothing any more, and those that stay because it may.
+    taken_back: u64,
+    kept: u64,
     /// Index lines that were removed.
     lines: u64,
     /// Bodies to which a removed line led.
@@ -70,13 +78,15 @@ impl PurgeRun<'_> {
         self.drop_lines()?;
         // A second look: the wheels are known now.
         self.drop_metadata()?;
-        let taken_back = self.take_back()?;
         let shared: HashSet<Digest> = self.taken.intersection(&self.others).copied().collect();
         let mut bodies = Amount::default();
         let mut skipped = 0;
         for blob in self.store.every_blob()? {
-            let is_taken = self.taken.contains(&blob.digest) && !shared.contains(&blob.digest);
-            if !is_taken && !matches!(self.target, Selection::All) {
+            let is_taken = match self.target {
+                Selection::All => true,
+                _ => self.taken.contains(&blob.digest),
+            };
+            if !is_taken || self.others.contains(&blob.digest) {
                 continue;
             }
             let took = match self.dry_run {
@@ -94,14 +104,20 @@ impl PurgeRun<'_> {
             }
         }
         self.forget_learned()?;
-        Ok(self.out.tell(Purged::Summary {
+        self.out.tell(Purged::Summary {
             dry_run: self.dry_run,
             lines: self.lines,
             bodies,
             shared: shared.len() as u64,
             skipped,
-            taken_back,
-        })?)
+            taken_back: self.taken_back,
+        })?;
+        match self.kept {
+            0 => Ok(()),
+            kept => Err(MaintenanceError::Command(format!(
+                "{kept} of these files stay here, because the shared store may still know them: run it again"
+            ))),
+        }
     }
 
     /// Forgets where the public index is, if that is meant; with everything, all that was learned.
@@ -128,21 +144,6 @@ impl PurgeRun<'_> {
         Ok(())
     }
 
-    /// Has the shared store say nothing of these addresses any more; says of how many.
-    fn take_back(&self) -> Result<u64, MaintenanceError> {
-        let Some(files) = self.shared_files else {
-            return Ok(0);
-        };
-        for file in &self.addresses {
-            if self.dry_run {
-                continue;
-            }
-            let taken = Handle::current().block_on(files.take_back(file));
-            taken.map_err(|why| MaintenanceError::Command(why.to_string()))?;
-        }
-        Ok(self.addresses.len() as u64)
-    }
-
     fn drop_lines(&mut self) -> Result<(), MaintenanceError> {
         self.store.every_line::<MaintenanceError>(|index| {
             for line in &index.lines {
@@ -150,14 +151,46 @@ impl PurgeRun<'_> {
                     continue;
                 }
                 if let IndexSubject::File { file, .. } = &line.subject {
-                    self.wheels.insert(WheelMark::of(file));
-                    self.addresses.push(file.clone());
+                    self.drop_file(line, file)?;
+                } else {
+                    self.taken.insert(line.digest);
+                    self.drop_line(line)?;
                 }
-                self.taken.insert(line.digest);
-                self.drop_line(line)?;
             }
             Ok(())
         })
+    }
+
+    /// Drops the line of a file, after the shared store was told if that is meant.
+    fn drop_file(&mut self, line: &IndexLine, file: &FileRef) -> Result<(), MaintenanceError> {
+        // Until the line is gone too: an upload that is under way would put the fact back.
+        let _held = self.store.upload_journal.hold_back(file);
+        let wheel = WheelMark::of(file);
+        if let Err(why) = self.take_back(file) {
+            self.kept += 1;
+            self.others.insert(line.digest);
+            self.wheels.remove(&wheel);
+            return Ok(self.out.tell(Purged::Kept {
+                name: line.name().to_owned(),
+                sha256: line.digest.to_string(),
+                why: why.to_string(),
+            })?);
+        }
+        self.wheels.insert(wheel);
+        self.taken.insert(line.digest);
+        self.drop_line(line)
+    }
+
+    /// Has the shared store say nothing of an address any more, if that is meant.
+    fn take_back(&mut self, file: &FileRef) -> Result<(), SharedStoreError> {
+        let Some(files) = self.shared_files else {
+            return Ok(());
+        };
+        if !self.dry_run {
+            Handle::current().block_on(files.take_back(file))?;
+        }
+        self.taken_back += 1;
+        Ok(())
     }
 
     /// Drops the metadata of the wheels that go, and notes which bodies the other lines lead to.

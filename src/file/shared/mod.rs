@@ -146,7 +146,9 @@ impl SharedFiles {
 
     fn missed(&self, file: &FileRef, why: &SharedStoreError) {
         let end = match why {
-            SharedStoreError::None | SharedStoreError::Absent => LookupEnd::Miss,
+            SharedStoreError::None | SharedStoreError::ReadsOnly | SharedStoreError::Absent => {
+                LookupEnd::Miss
+            }
             SharedStoreError::Busy | SharedStoreError::LeftAlone => LookupEnd::Skipped,
             SharedStoreError::Wrong(_) => LookupEnd::Wrong,
             SharedStoreError::NoBucket
@@ -220,11 +222,23 @@ impl SharedFiles {
         self.queue.done(file, UploadEnd::Lost);
     }
 
+    /// Whether this larder writes to the shared store.
+    ///
+    /// # Errors
+    /// When it only reads.
+    pub fn writes(&self) -> Result<(), SharedStoreError> {
+        match self.remote.config.concurrent_writes {
+            0 => Err(SharedStoreError::ReadsOnly),
+            _ => Ok(()),
+        }
+    }
+
     /// Uploads a file of the local store now, if it is not there.
     ///
     /// # Errors
     /// What kept it from being there.
     pub async fn upload_now(&self, file: &FileRef) -> Result<UploadEnd, SharedStoreError> {
+        self.writes()?;
         let end = self.queue.uploader.upload(file).await?;
         self.counts.upload_ended(end);
         Ok(end)
@@ -235,6 +249,7 @@ impl SharedFiles {
     /// # Errors
     /// When it may still be there.
     pub async fn take_back(&self, file: &FileRef) -> Result<(), SharedStoreError> {
+        self.writes()?;
         let name = self.upstream.shared_name(&self.remote, file);
         let removed = self.remote.remove_fact(&name).await;
         // What was looked up before, or is being, was there still.

@@ -1,7 +1,7 @@
 //! One file's way into the shared store: its bytes, its metadata, and last what its address yielded,
 //! so that no fact ever names bytes that are not there.
 //!
-//! What is there already is not sent again. The bytes are hashed once more on their way: what a disk
+//! What is there already is not sent again; a fact alone is no sign of it. The bytes are hashed once more on their way: what a disk
 //! damaged meanwhile must not travel. Must not know when, or how often it is tried.
 
 use std::os::unix::fs::FileExt;
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::counts::{SharedStoreCounts, UploadEnd};
 use super::distrusted::Distrusted;
 use crate::registry::FileRef;
-use crate::store::{Blob, BlobLookup, Store, WheelMark};
+use crate::store::{Blob, BlobLookup, CatalogEntry, Store, WheelMark};
 use crate::upstream::{AddressFact, BlobUpload, SharedStore, SharedStoreError, Upstream};
 use crate::values::digest::{Digest, Hasher};
 use crate::values::{clock, correlation};
@@ -35,9 +35,8 @@ impl Uploader {
     /// # Errors
     /// What kept it from being there.
     pub async fn upload(&self, file: &FileRef) -> Result<UploadEnd, SharedStoreError> {
-        let entry = match self.store.catalog.find(file).await {
-            Ok(Some(entry)) => entry,
-            Ok(None) | Err(_) => return Ok(UploadEnd::Lost),
+        let Some(entry) = self.entry(file).await? else {
+            return Ok(UploadEnd::Lost);
         };
         let mut fact = AddressFact {
             sha256: file.digest,
@@ -55,12 +54,12 @@ impl Uploader {
         let name = self.upstream.shared_name(&self.remote, file);
         // Asked first, so that a bucket that is not there is not made by the first upload.
         match self.remote.fact(&name).await {
-            Ok(known) if is_trusted && known.sha256 == fact.sha256 && known.size == fact.size => {
-                if known.metadata.is_some() || fact.metadata.is_none() {
+            Ok(known) => {
+                if is_trusted && self.is_there(&known, &fact).await? {
                     return Ok(UploadEnd::Present);
                 }
             }
-            Ok(_) | Err(SharedStoreError::Absent | SharedStoreError::Wrong(_)) => {}
+            Err(SharedStoreError::Absent | SharedStoreError::Wrong(_)) => {}
             Err(why) => return Err(why),
         }
         if !self.put(file.digest, anew).await? {
@@ -71,12 +70,76 @@ impl Uploader {
         {
             fact.metadata = None;
         }
-        self.remote.put_fact(&name, &fact).await?;
+        if !self.publish(file, &name, &fact).await? {
+            return Ok(UploadEnd::Lost);
+        }
         self.distrusted.remove(file.digest);
         if let Some(metadata) = fact.metadata {
             self.distrusted.remove(metadata);
         }
         Ok(UploadEnd::Completed)
+    }
+
+    /// What is known of the file here; none if its address was purged, or is being.
+    async fn entry(&self, file: &FileRef) -> Result<Option<Arc<CatalogEntry>>, SharedStoreError> {
+        if self.store.upload_journal.is_held_back(file) {
+            return Ok(None);
+        }
+        let found = self.store.catalog.find(file).await;
+        found.map_err(|why| SharedStoreError::Failed(why.to_string()))
+    }
+
+    /// Whether the fleet knows as much of the address, and the bucket still has the bytes: a rule
+    /// of the bucket's, or a person, may have taken them from under the fact.
+    async fn is_there(
+        &self,
+        known: &AddressFact,
+        fact: &AddressFact,
+    ) -> Result<bool, SharedStoreError> {
+        let is_same = known.sha256 == fact.sha256 && known.size == fact.size;
+        if !is_same || !self.has(known.sha256, Some(known.size)).await? {
+            return Ok(false);
+        }
+        let Some(metadata) = known.metadata else {
+            return Ok(fact.metadata.is_none());
+        };
+        let size = match self.blob(metadata).await {
+            Some(blob) => Some(blob.size()),
+            None => None,
+        };
+        self.has(metadata, size).await
+    }
+
+    /// Whether the bucket has a blob, of this size if one is known.
+    async fn has(&self, digest: Digest, size: Option<u64>) -> Result<bool, SharedStoreError> {
+        match self.remote.blob_size(digest).await {
+            Ok(there) => Ok(size.is_none_or(|size| size == there)),
+            Err(SharedStoreError::Absent) => Ok(false),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// Says what an address yielded; false if it was purged since the upload began: what a purge
+    /// took back must not come again. The second look is for a purge between the first one and the
+    /// answer.
+    async fn publish(
+        &self,
+        file: &FileRef,
+        name: &str,
+        fact: &AddressFact,
+    ) -> Result<bool, SharedStoreError> {
+        if self.entry(file).await?.is_none() {
+            return Ok(false);
+        }
+        self.remote.put_fact(name, fact).await?;
+        if self.entry(file).await?.is_some() {
+            return Ok(true);
+        }
+        let removed = self.remote.remove_fact(name).await;
+        if let Err(why) = removed {
+            tracing::error!(file = %file.filename, error = %why, "a file was purged while it was uploaded, and the shared store may still know it: download it here and purge it once more with --shared");
+        }
+        Ok(false)
     }
 
     /// The digest of what was made of this wheel, once its bytes were verified: the fleet takes it
@@ -97,12 +160,8 @@ impl Uploader {
         let Some(blob) = self.blob(digest).await else {
             return Ok(false);
         };
-        if !anew {
-            match self.remote.blob_size(digest).await {
-                Ok(size) if size == blob.size() => return Ok(true),
-                Ok(_) | Err(SharedStoreError::Absent) => {}
-                Err(why) => return Err(why),
-            }
+        if !anew && self.has(digest, Some(blob.size())).await? {
+            return Ok(true);
         }
         let part = self.remote.config.part_size.0;
         if blob.size() <= part {

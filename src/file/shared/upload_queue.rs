@@ -253,8 +253,14 @@ impl UploadQueue {
             match tried {
                 Ok(end) => {
                     pause = PAUSE_FIRST;
-                    if end == UploadEnd::Completed {
-                        self.taken.fetch_add(1, Ordering::Relaxed);
+                    match end {
+                        UploadEnd::Completed => {
+                            self.taken.fetch_add(1, Ordering::Relaxed);
+                        }
+                        UploadEnd::Lost => {
+                            tracing::warn!(file = %next.file.filename, "a file is not uploaded to the shared store: it is no longer here");
+                        }
+                        UploadEnd::Present | UploadEnd::Dropped => {}
                     }
                     self.done(&next.file, end);
                 }

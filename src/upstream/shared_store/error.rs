@@ -12,6 +12,8 @@ use crate::values::error_chain;
 pub enum SharedStoreError {
     #[error("there is no shared store: set shared_store.url")]
     None,
+    #[error("this larder only reads the shared store (shared_store.concurrent_writes = 0)")]
+    ReadsOnly,
     #[error("the shared store has no such object")]
     Absent,
     #[error("the shared store has no such bucket")]
@@ -71,7 +73,7 @@ impl SharedStoreError {
     pub fn may_pass(&self) -> bool {
         !matches!(
             self,
-            Self::None | Self::Absent | Self::Rejected(_) | Self::Wrong(_)
+            Self::None | Self::ReadsOnly | Self::Absent | Self::Rejected(_) | Self::Wrong(_)
         )
     }
 

@@ -6,8 +6,8 @@ use crate::common::delivery::{MODES, kept};
 use crate::common::fleet::{came_shared, lookups, queue, uploaded, uploads, wholes};
 use crate::common::mirror;
 use crate::support::{
-    Artifact, Distribution, ENGINES, Engine, Fleet, GitLab, Kind, Larder, NewFile, Place,
-    PublicIndex, Role, Storage, StoreListing, Token, Visibility, path, token,
+    Artifact, Distribution, ENGINES, Engine, FaultyRelay, Fleet, GitLab, Kind, Larder, NewFile,
+    Place, PublicIndex, RelayFault, Role, Storage, StoreListing, Token, Visibility, path, token,
 };
 
 #[test]
@@ -287,4 +287,118 @@ fn no_name_of_a_package_and_no_credential_is_in_the_bucket() {
             assert!(text.contains(&wheel.sha256), "{text}");
         }
     }
+}
+
+/// The upload's own look at the fact says that it is there.
+#[test]
+fn a_blob_that_left_the_bucket_is_there_again_after_the_next_download_or_share() {
+    for engine in ENGINES {
+        let gitlab = GitLab::start();
+        let wheel = Distribution::new("demo", "1.0").payload(20_000).wheel();
+        gitlab.publish(42, &wheel);
+        let file = path::project_file(42, &wheel);
+        let fleet = Fleet::new(engine);
+        let first = fleet.member(Larder::builder(&gitlab)).start();
+        first.client().token(token::READER).get(&file).expect(200);
+        uploaded(&first, 1.0);
+        let all = fleet.bucket.keys();
+        assert_eq!(all.len(), 3, "{engine:?}: {all:?}");
+        let blob = format!("blobs/{}", wheel.sha256);
+
+        fleet.bucket.remove(&blob);
+        let second = fleet.member(Larder::builder(&gitlab)).start();
+        let reader = second.client().token(token::READER);
+        assert_eq!(reader.get(&file).expect(200), &wheel.bytes[..]);
+        assert_eq!(lookups(&second, "miss"), 1.0, "{engine:?}");
+        uploaded(&second, 1.0);
+        assert_eq!(fleet.bucket.blob(&wheel.sha256).body, wheel.bytes);
+
+        let blobs = all.iter().filter(|key| key.starts_with("blobs/"));
+        for key in blobs {
+            fleet.bucket.remove(key);
+            let shared = first.command(&["share"]);
+            let text = String::from_utf8_lossy(&shared.stdout);
+            assert!(
+                text.contains("uploaded 1 file"),
+                "{engine:?}, {key}: {text}"
+            );
+            assert_eq!(fleet.bucket.object(key).status, 200, "{engine:?}, {key}");
+        }
+        let shared = first.command(&["share"]);
+        let text = String::from_utf8_lossy(&shared.stdout);
+        assert!(text.contains("1 were there already"), "{engine:?}: {text}");
+    }
+}
+
+#[test]
+fn a_purge_that_the_store_does_not_hear_of_keeps_what_it_needs_to_be_repeated() {
+    let gitlab = GitLab::start();
+    let wheels: Vec<_> = ["one", "two"]
+        .map(|name| Distribution::new(name, "1.0").payload(20_000).wheel())
+        .into();
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let relay = FaultyRelay::start(fleet.bucket.address);
+    let lines = "breaker_failures = 0";
+    let member = fleet.member_with(Larder::builder(&gitlab), Some(relay.address()), lines);
+    let larder = member.start();
+    let reader = larder.client().token(token::READER);
+    for wheel in &wheels {
+        gitlab.publish(42, wheel);
+        reader.get(&path::project_file(42, wheel)).expect(200);
+    }
+    uploaded(&larder, 2.0);
+    let facts = || {
+        let keys = fleet.bucket.keys();
+        keys.iter()
+            .filter(|key| key.starts_with("addresses/"))
+            .count()
+    };
+    for what in [&["--all"][..], &["projects/42/"]] {
+        relay.fails(RelayFault::Closed);
+        let arguments = [&["purge", "--shared"], what].concat();
+        let failed = larder.command(&arguments);
+        assert!(!failed.status.success(), "{failed:?}");
+        let text = String::from_utf8_lossy(&failed.stdout);
+        for wheel in &wheels {
+            assert!(text.contains(&wheel.filename), "{what:?}: {text}");
+            assert!(StoreListing::of(&larder.cache_dir()).holds(&wheel.sha256));
+        }
+        assert_eq!(facts(), 2, "{what:?}");
+    }
+    relay.fails(RelayFault::None);
+    let purged = larder.command(&["purge", "--shared", "projects/42/"]);
+    let text = String::from_utf8_lossy(&purged.stdout);
+    assert!(purged.status.success(), "{purged:?}");
+    assert!(
+        text.contains("2 addresses in the shared store too"),
+        "{text}"
+    );
+    assert_eq!(facts(), 0);
+}
+
+#[test]
+fn what_writes_to_the_store_is_refused_at_once_where_none_is_written() {
+    let gitlab = GitLab::start();
+    let wheel = Distribution::new("demo", "1.0").payload(20_000).wheel();
+    gitlab.publish(42, &wheel);
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let lines = "concurrent_writes = 0";
+    let reading = fleet.member_with(Larder::builder(&gitlab), None, lines);
+    for (builder, why) in [
+        (Larder::builder(&gitlab), "shared_store.url"),
+        (reading, "shared_store.concurrent_writes = 0"),
+    ] {
+        let larder = builder.start();
+        let reader = larder.client().token(token::READER);
+        reader.get(&path::project_file(42, &wheel)).expect(200);
+        kept(&larder, &wheel);
+        for arguments in [&["share"][..], &["purge", "--shared", "--all"]] {
+            let refused = larder.command(arguments);
+            assert!(!refused.status.success(), "{refused:?}");
+            let text = String::from_utf8_lossy(&refused.stderr);
+            assert!(text.contains(why), "{arguments:?}: {text}");
+        }
+        assert!(StoreListing::of(&larder.cache_dir()).holds(&wheel.sha256));
+    }
+    assert_eq!(fleet.bucket.keys(), [""; 0]);
 }

@@ -204,3 +204,55 @@ fn the_bucket_gets_nothing_of_a_file_that_the_disk_damaged_meanwhile() {
     assert!(blobs.is_empty(), "{blobs:?}");
     patiently("no note is left", || noted(&larder) == 0);
 }
+
+#[test]
+fn a_file_that_left_the_cache_while_it_waited_is_named() {
+    let gitlab = GitLab::start();
+    let file = Artifact::noise("gone", "1.0", 20_000);
+    gitlab.publish(42, &file);
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let relay = FaultyRelay::start(fleet.bucket.address);
+    relay.fails(RelayFault::Closed);
+    let lines = "breaker_failures = 0";
+    let member = fleet.member_with(Larder::builder(&gitlab), Some(relay.address()), lines);
+    let larder = member.start();
+    let reader = larder.client().token(token::READER);
+    reader.get(&path::project_file(42, &file)).expect(200);
+    kept(&larder, &file);
+    let purged = larder.command(&["purge", "projects/42/gone"]);
+    assert!(purged.status.success(), "{purged:?}");
+    relay.fails(RelayFault::None);
+    patiently("it is given up", || uploads(&larder, "lost") == 1.0);
+    larder.wait_for_log("it is no longer here");
+    let log = larder.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("it is no longer here"));
+    assert!(line.is_some_and(|line| line.contains(&file.filename)));
+    patiently("no note is left", || noted(&larder) == 0);
+}
+
+#[test]
+fn what_is_purged_while_it_is_uploaded_is_not_published() {
+    let gitlab = GitLab::start();
+    let file = Artifact::noise("gone", "1.0", 400_000);
+    gitlab.publish(42, &file);
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let relay = FaultyRelay::start(fleet.bucket.address);
+    relay.fails(RelayFault::HoldsLonger { than: 100_000 });
+    let member = fleet.member_with(Larder::builder(&gitlab), Some(relay.address()), "");
+    let larder = member.start();
+    let reader = larder.client().token(token::READER);
+    reader.get(&path::project_file(42, &file)).expect(200);
+    patiently("its bytes are on their way", || relay.held() == 1);
+    let purged = larder.command(&["purge", "--shared", "projects/42/gone"]);
+    assert!(purged.status.success(), "{purged:?}");
+    relay.lets_through();
+    patiently("it is given up", || uploads(&larder, "lost") == 1.0);
+    let keys = fleet.bucket.keys();
+    assert_eq!(keys, [format!("blobs/{}", file.sha256)]);
+    let late = fleet.member(Larder::builder(&gitlab)).start();
+    let reader = late.client().token(token::READER);
+    reader.get(&path::project_file(42, &file)).expect(200);
+    assert_eq!(lookups(&late, "miss"), 1.0);
+}
