@@ -14,7 +14,7 @@ use super::remaking::Remaking;
 use crate::access::GrantCounts;
 use crate::admin::Metrics;
 use crate::app::config::Config;
-use crate::file::{DownloadCounts, RunningDownloads, SharedStoreCounts};
+use crate::file::{Distrusted, DownloadCounts, RunningDownloads, SharedStoreCounts};
 use crate::index::{ChangeMark, DatesCounts};
 use crate::registry::policy::PolicyCounts;
 use crate::store::Store;
@@ -47,6 +47,8 @@ pub struct Shared {
     pub dates_counts: Arc<DatesCounts>,
     pub policy_counts: Arc<PolicyCounts>,
     pub shared_store_counts: Arc<SharedStoreCounts>,
+    /// Blobs of the shared store whose bytes were wrong.
+    pub distrusted: Arc<Distrusted>,
     /// Held by the command that takes from the store.
     pub taking: Arc<Mutex<()>>,
     /// Uploads of all configurations.
@@ -83,6 +85,7 @@ impl Shared {
             dates_counts: Arc::default(),
             policy_counts: Arc::default(),
             shared_store_counts: Arc::default(),
+            distrusted: Arc::default(),
             taking: Arc::default(),
             changes: Arc::default(),
             advisories: ActiveAdvisories::default(),

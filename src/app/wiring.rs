@@ -176,6 +176,7 @@ impl<'a> Parts<'a> {
             running: Arc::clone(&shared.running_downloads),
             counts: Arc::clone(&shared.download_counts),
             shared_store_counts: Arc::clone(&shared.shared_store_counts),
+            distrusted: Arc::clone(&shared.distrusted),
         };
         let unhashed = mirrors_kept_unhashed(config);
         Files::new(config.files, config.metadata, unhashed, dependencies)

@@ -58,7 +58,7 @@ use metadata::prefetch::Prefetcher;
 use ranges::Ranges;
 use request::{AccessAnswer, NoReply};
 pub use request::{FileReply, FileRequest, FileSource, WantedPart};
-pub use shared::{SharedStoreCounts, SharedStoreReading, UploadEnd};
+pub use shared::{Distrusted, SharedStoreCounts, SharedStoreReading, UploadEnd};
 use stored::stored;
 use wheel_ends::WheelEnds;
 

@@ -86,7 +86,7 @@ pub use set_name::{SetName, SetNameError};
 pub use sets::Sets;
 pub use spool::{Checked, SealError, Spool, VerifiedSpool};
 pub use staging::{StagedBlob, Staging};
-pub use upload_journal::{HeldBack, UploadJournal};
+pub use upload_journal::{HeldBack, UploadJournal, UploadNote};
 
 use crate::values::clock;
 use crate::values::digest::Digest;

@@ -33,6 +33,17 @@ pub struct UploadJournal {
     held_back: Mutex<HashSet<FileRef>>,
 }
 
+/// A file that is yet to be uploaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadNote {
+    pub file: FileRef,
+    /// What the shared store holds of it is wrong.
+    pub anew: bool,
+}
+
+/// The second line of the note of such a file.
+const ANEW: &str = "\nanew";
+
 /// A file that is being purged: as long as this is held it must not be uploaded.
 pub struct HeldBack<'j> {
     journal: &'j UploadJournal,
@@ -97,9 +108,11 @@ impl UploadJournal {
 
     /// # Errors
     /// When the folder cannot be written.
-    pub fn add(&self, file: &FileRef) -> Result<(), StoreError> {
+    pub fn add(&self, note: &UploadNote) -> Result<(), StoreError> {
+        let file = &note.file;
         let path = self.place(file);
-        let text = format!("{}  {}\n", file.digest, file.path());
+        let anew = if note.anew { ANEW } else { "" };
+        let text = format!("{}  {}{anew}\n", file.digest, file.path());
         let written = self.folder.layout.replace_file(&path, text.as_bytes());
         written.map_err(StoreError::io("write", &path))
     }
@@ -114,19 +127,19 @@ impl UploadJournal {
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn read(&self) -> Result<(Vec<FileRef>, usize), StoreError> {
-        let mut files = Vec::new();
+    pub fn read(&self) -> Result<(Vec<UploadNote>, usize), StoreError> {
+        let mut notes = Vec::new();
         let mut unreadable = 0;
         for path in entries(&self.folder.layout.upload_journal())? {
             match read_note(&path) {
-                Some(file) => files.push(file),
+                Some(note) => notes.push(note),
                 None => {
                     unreadable += 1;
                     remove(&path)?;
                 }
             }
         }
-        Ok((files, unreadable))
+        Ok((notes, unreadable))
     }
 
     /// How many files are noted.
@@ -152,18 +165,22 @@ fn remove(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn read_note(path: &Path) -> Option<FileRef> {
+fn read_note(path: &Path) -> Option<UploadNote> {
     if path.symlink_metadata().ok()?.len() > NOTE_BYTES_MAX {
         return None;
     }
     let text = fs::read_to_string(path).ok()?;
-    let (digest, address) = text.strip_suffix('\n')?.split_once("  ")?;
+    let text = text.strip_suffix('\n')?;
+    let line = text.strip_suffix(ANEW).unwrap_or(text);
+    let anew = line.len() < text.len();
+    let (digest, address) = line.split_once("  ")?;
     let digest = Digest::parse(digest)?;
-    match Route::from_path(address).ok()? {
-        Route::File(file) if file.digest == digest => Some(file),
-        Route::Mirrored(path) => Some(FileRef::mirrored(&path, digest)),
-        _ => None,
-    }
+    let file = match Route::from_path(address).ok()? {
+        Route::File(file) if file.digest == digest => file,
+        Route::Mirrored(path) => FileRef::mirrored(&path, digest),
+        _ => return None,
+    };
+    Some(UploadNote { file, anew })
 }
 
 #[cfg(test)]
@@ -189,19 +206,25 @@ mod tests {
         };
         let digest = "0123456789abcdef".repeat(4);
         let of_gitlab = format!("/api/v4/projects/42/packages/pypi/files/{digest}/demo-1.0.tar.gz");
-        let files = [file(&of_gitlab)];
-        for file in &files {
-            journal()?.add(file)?;
-            journal()?.add(file)?;
+        let of_mirror = "/pypi/packages/aa/demo-1.0.tar.gz";
+        let mut notes = [(of_gitlab.as_str(), false), (of_mirror, true)].map(|(address, anew)| {
+            let file = file(address);
+            UploadNote { file, anew }
+        });
+        notes.sort_by_key(|note| note.file.path());
+        for note in &notes {
+            journal()?.add(note)?;
+            journal()?.add(note)?;
         }
         let folder = Layout::make(dir.path())?.upload_journal();
         fs::write(folder.join("torn"), &of_gitlab[..20])?;
-        let (read, unreadable) = journal()?.read()?;
-        assert_eq!((read.as_slice(), unreadable), (files.as_slice(), 1));
+        let (mut read, unreadable) = journal()?.read()?;
+        read.sort_by_key(|note| note.file.path());
+        assert_eq!((read.as_slice(), unreadable), (notes.as_slice(), 1));
         assert_eq!(journal()?.read()?.1, 0, "it is told once");
-        for file in &files {
-            journal()?.remove(file)?;
-            journal()?.remove(file)?;
+        for note in &notes {
+            journal()?.remove(&note.file)?;
+            journal()?.remove(&note.file)?;
         }
         assert_eq!(journal()?.read()?, (Vec::new(), 0));
         Ok(())

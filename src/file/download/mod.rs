@@ -32,7 +32,7 @@ use super::config::FilesConfig;
 use super::error::FileError;
 use super::metadata::generator::MetadataGenerator;
 use super::ranges::Ranges;
-use super::shared::{SharedFiles, SharedStoreCounts};
+use super::shared::{Distrusted, SharedFiles, SharedStoreCounts};
 use crate::access::{Access, Caller};
 use crate::registry::{FileRef, Route};
 use crate::store::{PartialFile, Store};
@@ -190,6 +190,8 @@ pub struct FileDependencies {
     pub running: Arc<RunningDownloads>,
     pub counts: Arc<DownloadCounts>,
     pub shared_store_counts: Arc<SharedStoreCounts>,
+    /// What the shared store was found to hold wrong bytes of.
+    pub distrusted: Arc<Distrusted>,
 }
 
 pub struct Downloads {
@@ -222,6 +224,7 @@ impl Downloads {
             &dependencies.upstream,
             &dependencies.store,
             &dependencies.shared_store_counts,
+            &dependencies.distrusted,
         );
         Arc::new(Self {
             shared,

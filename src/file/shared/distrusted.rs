@@ -1,7 +1,9 @@
 //! Blobs whose bytes in the shared store were wrong: not read again for a while, and written anew.
 //!
 //! Another larder of the fleet may have written them anew, which a larder that only reads is not
-//! told: distrust has an age. Must not know how they were found out.
+//! told: distrust of what is read has an age. That this larder is to write them anew has none. It
+//! outlives the services of one configuration, and what is yet to be written a restart too, with the
+//! notes of the queue. Must not know how they were found out.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -22,11 +24,24 @@ const DISTRUSTED_FOR: Duration = Duration::from_hours(1);
 pub struct Distrusted(Mutex<HashMap<Digest, Instant>>);
 
 impl Distrusted {
+    /// Whether a blob is not read.
     pub fn contains(&self, digest: Digest) -> bool {
         let now = clock::now();
         match self.0.lock().get(&digest) {
             Some(since) => now.saturating_duration_since(*since) < DISTRUSTED_FOR,
             None => false,
+        }
+    }
+
+    /// Whether a blob is to be written anew, however long ago it was found out.
+    pub fn is_wrong(&self, digest: Digest) -> bool {
+        self.0.lock().contains_key(&digest)
+    }
+
+    /// An earlier process found it out.
+    pub fn recall(&self, digest: Digest) {
+        if !self.is_wrong(digest) {
+            self.insert(digest);
         }
     }
 

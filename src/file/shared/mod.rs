@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 pub use counts::{LookupEnd, SharedStoreCounts, UploadEnd};
-use distrusted::Distrusted;
+pub use distrusted::Distrusted;
 use upload_queue::UploadQueue;
 
 use crate::registry::FileRef;
@@ -58,15 +58,15 @@ impl SharedFiles {
         upstream: &Arc<Upstream>,
         store: &Arc<Store>,
         counts: &Arc<SharedStoreCounts>,
+        distrusted: &Arc<Distrusted>,
     ) -> Option<Arc<Self>> {
         let remote = upstream.shared_store()?;
-        let distrusted = Arc::new(Distrusted::default());
         let queue = Arc::new(UploadQueue::new(
             Arc::clone(remote),
             Arc::clone(upstream),
             Arc::clone(store),
             Arc::clone(counts),
-            Arc::clone(&distrusted),
+            Arc::clone(distrusted),
         ));
         let facts = LookupCache::new(FACTS_REMEMBERED_MAX);
         Some(Arc::new(Self {
@@ -74,7 +74,7 @@ impl SharedFiles {
             upstream: Arc::clone(upstream),
             facts,
             counts: Arc::clone(counts),
-            distrusted,
+            distrusted: Arc::clone(distrusted),
             queue,
         }))
     }
@@ -172,12 +172,24 @@ impl SharedFiles {
         self.remote.body_ended(how != LookupEnd::Broken);
     }
 
-    /// The bytes were not those of their name. They are asked for no more, and written anew.
+    /// The bytes were not those of their name. They are asked for no more, and written anew if this
+    /// larder writes.
     pub fn was_wrong(&self, digest: Digest) {
         self.distrusted.insert(digest);
         self.ended(LookupEnd::Wrong);
         let object = self.remote.blob_name(digest);
-        tracing::error!(%object, "the shared store holds other bytes than this object's name says: the file comes from upstream, and the object is written anew");
+        let remedy = self.remedy();
+        tracing::error!(%object, "the shared store holds other bytes than this object's name says: the file comes from upstream, and {remedy}");
+    }
+
+    /// What becomes of an object with wrong bytes.
+    fn remedy(&self) -> &'static str {
+        match self.writes() {
+            Ok(()) => "the object is written anew",
+            Err(_) => {
+                "this larder only reads (shared_store.concurrent_writes = 0): delete the object, and run `larder share` at a larder that holds the file and writes"
+            }
+        }
     }
 
     /// Whether a body of this length is given only when all of it is known to be right.
@@ -200,7 +212,8 @@ impl SharedFiles {
                     // So that the wheel comes from upstream, and its upload writes both anew.
                     self.distrusted.insert(wheel.digest);
                     let object = self.remote.blob_name(metadata);
-                    tracing::error!(%object, wheel = %wheel.filename, "the shared store holds other bytes than this object's name says: the wheel and its metadata come from upstream, and the object is written anew");
+                    let remedy = self.remedy();
+                    tracing::error!(%object, wheel = %wheel.filename, "the shared store holds other bytes than this object's name says: the wheel and its metadata come from upstream, and {remedy}");
                 }
                 None
             }

@@ -45,17 +45,13 @@ impl Uploader {
             last_modified: entry.last_modified.clone(),
             metadata: self.metadata(file).await,
         };
-        let anew = self.distrusted.contains(file.digest);
-        let metadata_anew = match fact.metadata {
-            Some(metadata) => self.distrusted.contains(metadata),
-            None => false,
-        };
-        let is_trusted = !anew && !metadata_anew;
+        // A wheel's metadata is distrusted with it alone.
+        let anew = self.distrusted.is_wrong(file.digest);
         let name = self.upstream.shared_name(&self.remote, file);
         // Asked first, so that a bucket that is not there is not made by the first upload.
         match self.remote.fact(&name).await {
             Ok(known) => {
-                if is_trusted && self.is_there(&known, &fact).await? {
+                if !anew && self.is_there(&known, &fact).await? {
                     return Ok(UploadEnd::Present);
                 }
             }
@@ -66,7 +62,7 @@ impl Uploader {
             return Ok(UploadEnd::Lost);
         }
         if let Some(metadata) = fact.metadata
-            && !self.put(metadata, metadata_anew).await?
+            && !self.put(metadata, anew).await?
         {
             fact.metadata = None;
         }

@@ -17,7 +17,7 @@ use super::counts::{SharedStoreCounts, UploadEnd};
 use super::distrusted::Distrusted;
 use super::upload::Uploader;
 use crate::registry::FileRef;
-use crate::store::{Store, UploadJournal};
+use crate::store::{Store, UploadJournal, UploadNote};
 use crate::upstream::{SharedStore, SharedStoreError, Upstream};
 use crate::values::correlation;
 use crate::values::shutdown::Shutdown;
@@ -157,7 +157,7 @@ impl UploadQueue {
     async fn take_up(&self) {
         let journal = Arc::clone(&self.journal);
         let read = correlation::spawn_blocking(move || journal.read()).await;
-        let (files, unreadable) = match read {
+        let (notes, unreadable) = match read {
             Ok(Ok(read)) => read,
             Ok(Err(why)) => {
                 tracing::warn!(error = %why, "cannot read which files are yet to be uploaded to the shared store: they are not");
@@ -171,13 +171,16 @@ impl UploadQueue {
                 "notes of files that were to be uploaded to the shared store are damaged: these files are not"
             );
         }
-        if !files.is_empty() {
+        if !notes.is_empty() {
             tracing::info!(
-                files = files.len(),
+                files = notes.len(),
                 "goes on to upload files to the shared store"
             );
         }
-        for file in files {
+        for UploadNote { file, anew } in notes {
+            if anew {
+                self.uploader.distrusted.recall(file.digest);
+            }
             if self.len() >= self.limit() {
                 self.dropped(&file);
                 continue;
@@ -218,7 +221,11 @@ impl UploadQueue {
             return false;
         }
         self.length.fetch_add(1, Ordering::Relaxed);
-        if let Err(why) = self.journal.add(file) {
+        let note = UploadNote {
+            file: file.clone(),
+            anew: self.uploader.distrusted.is_wrong(file.digest),
+        };
+        if let Err(why) = self.journal.add(&note) {
             tracing::warn!(error = %why, "cannot note that a file is to be uploaded to the shared store: a restart would lose it");
         }
         true

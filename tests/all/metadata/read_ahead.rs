@@ -67,6 +67,7 @@ impl Ahead {
             running: Arc::default(),
             counts,
             shared_store_counts: Arc::default(),
+            distrusted: Arc::default(),
         };
         let files = Files::new(FilesConfig::default(), config, HashSet::new(), parts);
         Self {

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::common::delivery::{kept, patiently, right};
 use crate::common::fleet::{lookups, published, queue, uploaded, wholes};
 use crate::support::wheel::sha256_hex;
 use crate::support::{
-    Act, Distribution, Engine, FaultyRelay, Fleet, GitLab, Larder, RelayFault, Site, Storage,
-    StoreListing, path, token,
+    Act, Artifact, Distribution, Engine, FaultyRelay, Fleet, GitLab, Larder, RelayFault, Site,
+    Storage, StoreListing, path, token,
 };
 
 /// Each wait of `LIMITS`, twice, and what a busy machine adds.
@@ -335,4 +337,80 @@ fn a_store_that_is_away_is_left_alone_readiness_says_so_and_it_is_used_again_whe
     for wheel in &wheels {
         assert!(fleet.bucket.has_blob(&wheel.sha256));
     }
+}
+
+/// The new bytes are on their way when the larder that found the old ones wrong ends, or is
+/// configured anew.
+#[test]
+fn wrong_bytes_are_written_anew_after_a_kill_and_after_a_reload() {
+    for case in ["a kill", "a reload"] {
+        let gitlab = GitLab::builder().storage(Storage::Redirect).start();
+        let file = Artifact::noise("big", "1.0", 400_000);
+        gitlab.publish(42, &file);
+        let address = path::project_file(42, &file);
+        let fleet = Fleet::new(Engine::SeaweedFs);
+        let filler = fleet.member(Larder::builder(&gitlab)).start();
+        let reader = filler.client().token(token::READER);
+        reader.get(&address).expect(200);
+        uploaded(&filler, 1.0);
+        let mut other = file.bytes.to_vec();
+        other[300_000] ^= 1;
+        fleet
+            .bucket
+            .overwrite(&format!("blobs/{}", file.sha256), &other);
+
+        let relay = FaultyRelay::start(fleet.bucket.address);
+        relay.fails(RelayFault::HoldsLonger { than: 100_000 });
+        let lines = "breaker_failures = 0";
+        let member = fleet.member_with(Larder::builder(&gitlab), Some(relay.address()), lines);
+        let mut larder = member.start();
+        let reader = larder.client().token(token::READER);
+        assert_eq!(reader.get(&address).expect(200), &file.bytes[..], "{case}");
+        patiently("it is on its way", || relay.held() == 1);
+        relay.fails(RelayFault::Closed);
+        if case == "a kill" {
+            larder.kill();
+            larder = larder.restart();
+        } else {
+            larder.signal(Signal::HUP);
+            larder.wait_for_log("the configuration was read again");
+        }
+        relay.fails(RelayFault::None);
+        patiently("it is written anew", || {
+            fleet.bucket.blob(&file.sha256).body == file.bytes
+        });
+        patiently("the queue is empty", || queue(&larder) == 0.0);
+    }
+}
+
+#[test]
+fn a_larder_that_only_reads_says_what_to_do_about_wrong_bytes() {
+    let gitlab = GitLab::builder().storage(Storage::Redirect).start();
+    let file = Artifact::noise("big", "1.0", 40_000);
+    gitlab.publish(42, &file);
+    let address = path::project_file(42, &file);
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let filler = fleet.member(Larder::builder(&gitlab)).start();
+    filler
+        .client()
+        .token(token::READER)
+        .get(&address)
+        .expect(200);
+    uploaded(&filler, 1.0);
+    let key = format!("blobs/{}", file.sha256);
+    let other = vec![0; file.bytes.len()];
+    fleet.bucket.overwrite(&key, &other);
+    let lines = "concurrent_writes = 0";
+    let larder = fleet
+        .member_with(Larder::builder(&gitlab), None, lines)
+        .start();
+    let reader = larder.client().token(token::READER);
+    assert_eq!(reader.get(&address).expect(200), &file.bytes[..]);
+    larder.wait_for_log("delete the object, and run `larder share`");
+    assert!(!larder.log().contains("the object is written anew"));
+    // What it says helps.
+    fleet.bucket.remove(&key);
+    let shared = filler.command(&["share"]);
+    assert!(shared.status.success(), "{shared:?}");
+    assert_eq!(fleet.bucket.object(&key).body, file.bytes);
 }
