@@ -51,6 +51,7 @@ impl Observed {
             page_fetches: self.pages.fetching() as u64,
             dates: self.pages.dates(),
             policies: self.pages.policies(),
+            pages: self.pages.page_counts(),
             grants: self.access.reading(),
             store: self.store.reading(now),
             connections: self.metrics.connections.read(),

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::metrics::ConnectionReading;
 use crate::access::GrantReading;
 use crate::file::FilesReading;
-use crate::index::{DatesReading, GivenPages, PublicIndex};
+use crate::index::{DatesReading, GivenPages, PageCountsReading, PublicIndex};
 use crate::registry::policy::PolicyReading;
 use crate::store::{AdvisoryReading, StoreReading};
 use crate::upstream::{ParentReading, PeerReading};
@@ -39,6 +39,8 @@ pub struct Readings {
     /// Of the files of GitLab's pages.
     pub dates: DatesReading,
     pub policies: PolicyReading,
+    /// Of upstream's pages.
+    pub pages: PageCountsReading,
     pub grants: GrantReading,
     pub store: StoreReading,
     pub connections: ConnectionReading,

@@ -15,7 +15,7 @@ use crate::access::GrantCounts;
 use crate::admin::Metrics;
 use crate::app::config::Config;
 use crate::file::{Distrusted, DownloadCounts, RunningDownloads, SharedStoreCounts};
-use crate::index::{ChangeMark, DatesCounts};
+use crate::index::{ChangeMark, DatesCounts, PageCounts};
 use crate::registry::policy::PolicyCounts;
 use crate::store::Store;
 use crate::upstream::{ParentState, PeerCounts};
@@ -46,6 +46,7 @@ pub struct Shared {
     pub download_counts: Arc<DownloadCounts>,
     pub dates_counts: Arc<DatesCounts>,
     pub policy_counts: Arc<PolicyCounts>,
+    pub page_counts: Arc<PageCounts>,
     pub shared_store_counts: Arc<SharedStoreCounts>,
     /// Blobs of the shared store whose bytes were wrong.
     pub distrusted: Arc<Distrusted>,
@@ -84,6 +85,7 @@ impl Shared {
             download_counts: Arc::default(),
             dates_counts: Arc::default(),
             policy_counts: Arc::default(),
+            page_counts: Arc::default(),
             shared_store_counts: Arc::default(),
             distrusted: Arc::default(),
             taking: Arc::default(),

@@ -137,6 +137,7 @@ impl<'a> Parts<'a> {
             changes: Arc::clone(&shared.changes),
             dates: self.dates()?,
             policy_counts: Arc::clone(&shared.policy_counts),
+            page_counts: Arc::clone(&shared.page_counts),
             held: config.offline.then(|| store.holdings()),
         };
         Ok(Pages::new(

@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::index::cache::page::Page;
 use crate::index::error::PageError;
-use crate::simple::{Entry, FileChange, Format, ProjectName, read_entries};
+use crate::simple::{Entry, FileChange, Format, ProjectName, ProjectStatus, read_entries};
 use crate::values::digest::Digest;
 
 /// What a page says of its files, by name.
@@ -17,7 +17,8 @@ pub(super) type PageFiles = BTreeMap<String, FileState>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FileState {
-    sha256: Option<Digest>,
+    /// None, too, of a name that stands for two contents.
+    pub sha256: Option<Digest>,
     yanked: Option<String>,
 }
 
@@ -26,6 +27,17 @@ pub(super) fn files_of(page: &Page, project: &ProjectName) -> Result<PageFiles, 
     // LinkPolicy on a served page have no host, and where they lead does not matter here.
     let url = Url::parse("http://larder/").map_err(PageError::not_a_page)?;
     let forms = page.forms();
+    let (files, _) = files_on(Format::Json, project, url, &forms.choose([]).body)?;
+    Ok(files)
+}
+
+/// Reads a page that came from `url`, and what it says of the project as a whole.
+pub(super) fn files_on(
+    format: Format,
+    project: &ProjectName,
+    url: Url,
+    body: &[u8],
+) -> Result<(PageFiles, Option<ProjectStatus>), PageError> {
     let take = |entry: &Entry<'_>| {
         let file = FileState {
             sha256: entry.sha256,
@@ -33,9 +45,16 @@ pub(super) fn files_of(page: &Page, project: &ProjectName) -> Result<PageFiles, 
         };
         Some((entry.name.to_string(), file))
     };
-    let (files, _) = read_entries(Format::Json, project, url, &forms.choose([]).body, take)
-        .map_err(PageError::not_a_page)?;
-    Ok(files.into_iter().collect())
+    let read = read_entries(format, project, url, body, take);
+    let (listed, status) = read.map_err(PageError::not_a_page)?;
+    let mut files = PageFiles::new();
+    for (name, file) in listed {
+        let known = files.entry(name).or_insert_with(|| file.clone());
+        if known.sha256 != file.sha256 {
+            known.sha256 = None;
+        }
+    }
+    Ok((files, status))
 }
 
 /// By name.

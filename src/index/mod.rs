@@ -26,6 +26,7 @@ mod listing;
 mod locate;
 mod lookup;
 mod offline;
+mod page_counts;
 mod read_ahead;
 mod recent;
 mod refresh;
@@ -63,6 +64,7 @@ pub use follow::PublicIndex;
 use follow::{FollowTarget, Following, offline_forward};
 pub use lookup::{PathLookup, lookup};
 use offline::OfflinePages;
+pub use page_counts::{PageCounts, PageCountsReading};
 use read_ahead::{AnswerAhead, FoundAhead, GivenFiles, ReadAhead};
 pub use recent::GivenPages;
 use recent::RecentPages;
@@ -250,6 +252,11 @@ impl Pages {
             }
         }
         holding
+    }
+
+    /// What pages said of their projects, and what changed on them.
+    pub fn page_counts(&self) -> PageCountsReading {
+        self.fetcher.dependencies.page_counts.reading()
     }
 
     /// What was learned of the files of GitLab's pages.

@@ -72,6 +72,7 @@ mod clients {
     mod page_parsers;
     mod pip_uv_twine;
     mod private_and_public;
+    mod quarantined;
     mod uploaders;
     mod views;
 }
@@ -114,6 +115,7 @@ mod index {
     mod large_index;
     mod links;
     mod min_age;
+    mod page_changes;
     mod pages;
     mod pages_json;
     mod policy;

@@ -12,7 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
 use super::families::{Families, Labels};
-use super::policy_families::{advisories, policies};
+use super::policy_families::{advisories, pages, policies};
 use super::process::ProcessReading;
 use crate::admin::health::{Health, REASONS};
 use crate::admin::readings::Readings;
@@ -36,6 +36,7 @@ impl Collector for Looked {
         files(all, &mut families)?;
         upload_dates(all, &mut families)?;
         policies(all, &mut families)?;
+        pages(&all.pages, &mut families)?;
         shared_store(all.files.shared_store.as_ref(), &mut families)?;
         store(all, &mut families)?;
         callers(all, &mut families)?;

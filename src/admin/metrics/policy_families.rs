@@ -1,4 +1,5 @@
-//! The families of what policies keep back, and of the records that they go by.
+//! The families of what policies keep back, of the records that they go by, and of what indexes say
+//! of their projects.
 //!
 //! Must not compute, nor look anything up.
 
@@ -8,6 +9,7 @@ use prometheus_client::registry::Unit;
 
 use super::families::{Families, Labels};
 use crate::admin::readings::Readings;
+use crate::index::PageCountsReading;
 use crate::store::AdvisoryReading;
 
 pub(super) fn advisories(
@@ -82,5 +84,39 @@ pub(super) fn policies(all: &Readings, families: &mut Families<'_>) -> fmt::Resu
             .vulnerable
             .iter()
             .map(|(severity, count)| (vec![("severity", *severity)], *count)),
+    )
+}
+
+pub(super) fn pages(read: &PageCountsReading, families: &mut Families<'_>) -> fmt::Result {
+    let samples = |label: &'static str, counts: &[(&'static str, u64)]| {
+        let mut samples = Vec::new();
+        for (word, count) in counts {
+            samples.push((vec![(label, *word)], *count));
+        }
+        samples
+    };
+    families.counters(
+        (
+            "project_pages",
+            "Projects' pages that came from upstream anew, by what it calls the project",
+            None,
+        ),
+        samples("project_status", &read.came),
+    )?;
+    families.counters(
+        (
+            "project_status_changes",
+            "Projects whose index called them otherwise than before, by the new word",
+            None,
+        ),
+        samples("project_status", &read.statuses),
+    )?;
+    families.counters(
+        (
+            "page_file_changes",
+            "Files that upstream's pages no longer have as before, by how",
+            None,
+        ),
+        samples("change", &read.files),
     )
 }

@@ -316,6 +316,9 @@ pub(super) fn about(report: &Report) -> Markup {
                 @for kept_back in &report.policies.kept_back {
                     div.wide { dt { "Kept back" } dd { (kept_back.sentence) } }
                 }
+                @if !report.projects.sentence.is_empty() {
+                    div.wide { dt { "Projects, as their indexes have them" } dd { (report.projects.sentence) } }
+                }
                 div { dt { "Page fetches under way" } dd { (grouped(report.page_fetches)) } }
                 div { dt { "Authorization cache, entries" } dd { "about " (grouped(report.auth_cache_entries)) } }
                 @for parent in &report.parents {

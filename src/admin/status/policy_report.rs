@@ -1,11 +1,12 @@
-//! What the status page tells of upload dates and of the policies that use them.
+//! What the status page tells of upload dates, of the policies that use them, and of what indexes
+//! say of their projects.
 //!
 //! Pure. Packages have no names here: an exception may be about a private one. Must not know HTML.
 
 use serde::Serialize;
 
 use super::words::{counted, grouped, time};
-use crate::index::DatesReading;
+use crate::index::{DatesReading, PageCountsReading};
 use crate::registry::policy::PolicyReading;
 use crate::store::AdvisoryReading;
 
@@ -43,6 +44,73 @@ impl UploadDatesReport {
             sentence,
         }
     }
+}
+
+/// What upstream's pages said and changed since the start.
+#[derive(Debug, Serialize)]
+pub(super) struct ProjectsReport {
+    /// Pages that came anew, by what their index calls the project, active ones left out.
+    pub pages: Vec<LabelledCount>,
+    /// Changes of that, by the new word.
+    pub status_changes: Vec<LabelledCount>,
+    /// Files that are no longer as they were.
+    pub file_changes: Vec<LabelledCount>,
+    /// Empty where there is nothing to tell.
+    pub sentence: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct LabelledCount {
+    /// As in the metrics.
+    pub label: &'static str,
+    pub count: u64,
+}
+
+impl ProjectsReport {
+    pub(super) fn of(read: &PageCountsReading) -> Self {
+        let mut pages = counts(&read.came);
+        pages.retain(|count| count.label != "active");
+        let status_changes = counts(&read.statuses);
+        let file_changes = counts(&read.files);
+        let mut sentences = Vec::new();
+        if !pages.is_empty() {
+            sentences.push(format!("pages of projects that are {}", listed(&pages)));
+        }
+        if !status_changes.is_empty() {
+            sentences.push(format!("became {}", listed(&status_changes)));
+        }
+        if !file_changes.is_empty() {
+            sentences.push(format!("files {}", listed(&file_changes)));
+        }
+        Self {
+            pages,
+            status_changes,
+            file_changes,
+            sentence: sentences.join("; "),
+        }
+    }
+}
+
+/// Those that are not zero.
+fn counts(read: &[(&'static str, u64)]) -> Vec<LabelledCount> {
+    let mut told = Vec::new();
+    for (label, count) in read {
+        if *count > 0 {
+            told.push(LabelledCount {
+                label,
+                count: *count,
+            });
+        }
+    }
+    told
+}
+
+fn listed(counts: &[LabelledCount]) -> String {
+    let mut words = Vec::new();
+    for count in counts {
+        words.push(format!("{}: {}", count.label, grouped(count.count)));
+    }
+    words.join(", ")
 }
 
 /// What files are judged by.

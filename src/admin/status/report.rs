@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::overview::{Lifetimes, Overview, StatusSettings};
 use super::parent_report::ParentReport;
-use super::policy_report::{PoliciesReport, UploadDatesReport};
+use super::policy_report::{PoliciesReport, ProjectsReport, UploadDatesReport};
 use super::shared_store_report::SharedStoreReport;
 use super::upstream_report::UpstreamReport;
 use super::words::{counted, share, time};
@@ -57,6 +57,7 @@ pub(super) struct Report {
     /// Of the files of GitLab's pages.
     pub upload_dates: UploadDatesReport,
     pub policies: PoliciesReport,
+    pub projects: ProjectsReport,
     pub page_fetches: u64,
     pub auth_cache_entries: u64,
 }
@@ -220,6 +221,7 @@ impl Report {
             failures: overview.failures.iter().map(FailureReport::of).collect(),
             upload_dates: UploadDatesReport::of(readings.dates),
             policies: PoliciesReport::of(&readings.policies, readings.advisories.as_ref()),
+            projects: ProjectsReport::of(&readings.pages),
             page_fetches: readings.page_fetches,
             auth_cache_entries: readings.grants.held,
         }

@@ -180,12 +180,7 @@ impl Fetcher {
                 return Ok(Fetched::TooLarge(Arc::new(Mutex::new(Some(stream)))));
             }
         };
-        let (etag, last_modified) = rewritten.validators.to_text();
-        let meta = PageMeta {
-            etag,
-            last_modified,
-            url: url.to_string(),
-        };
+        let meta = meta_of(&rewritten.validators, &url);
         let source = rewritten.source;
         let listed = rewritten.collected.all_of_gitlab();
         let written = rewritten.collected.written.as_ref();
@@ -204,7 +199,8 @@ impl Fetcher {
         self.note_status(key, before.as_deref(), &page, asked.at)
             .await;
         let body = self.memory.keep(key, &upstream_body, &page, Some(asked.at));
-        self.store_behind(address, source, (meta, upstream_body), asked);
+        let is_known = before.is_some();
+        self.store_behind(address, source, (meta, upstream_body), asked, is_known);
         Ok(Fetched::Page {
             page,
             body,
@@ -260,6 +256,16 @@ impl Fetcher {
         self.refusals.note(page, answer, asked);
         self.memory.end(key);
         self.withdraw(page, self.large.take(page)).await;
+    }
+}
+
+/// What is kept with the body of a page.
+fn meta_of(validators: &Validators, url: &Url) -> PageMeta {
+    let (etag, last_modified) = validators.to_text();
+    PageMeta {
+        etag,
+        last_modified,
+        url: url.to_string(),
     }
 }
 

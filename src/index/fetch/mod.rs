@@ -6,6 +6,7 @@
 
 mod ask;
 pub mod body;
+mod changed_files;
 mod file_hosts;
 mod status;
 mod stored;
@@ -26,6 +27,7 @@ use super::change_mark::ChangeMark;
 use super::config::IndexConfig;
 use super::dates::UploadDates;
 use super::error::PageError;
+use super::page_counts::PageCounts;
 use super::request::{PageReply, PageRequest};
 use super::sources::PageSources;
 use crate::access::{Access, AuthVerdict, Authorization, Fingerprint, Permit, verdict};
@@ -34,7 +36,6 @@ use crate::registry::{KnownBad, PageRef, ScopeKind};
 use crate::simple::Format;
 use crate::store::{Holdings, Learned, MetadataIndex, PageStore};
 use crate::upstream::{ForwardTarget, PassThrough, Upstream};
-use crate::values::cache::{self, Cache};
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::clock;
 use crate::values::ends::Ends;
@@ -42,9 +43,6 @@ use crate::values::single_flight::{SharedResult, SingleFlight};
 
 /// Pages remembered at once that are to be asked for again.
 const INVALIDATED_MAX: u64 = 65_536;
-
-/// Projects of which it is remembered what was said of their status.
-const STATUSES_SAID_MAX: u64 = 4096;
 
 /// What upstream gave when it was asked for a page; shared by all requests that waited for it.
 #[derive(Clone)]
@@ -122,6 +120,8 @@ pub struct PageDependencies {
     pub dates: Arc<UploadDates>,
     /// What policies keep from clients.
     pub policy_counts: Arc<PolicyCounts>,
+    /// What pages say of their projects, and what changes on them.
+    pub page_counts: Arc<PageCounts>,
     /// Offline: what is here is all there is.
     pub held: Option<Holdings>,
 }
@@ -140,8 +140,6 @@ pub struct Fetcher {
     pub sources: PageSources,
     /// Pages that are to be asked for again, and since when.
     invalidated: Ends<PageRef>,
-    /// What was last said of the status of a project.
-    statuses_said: Cache<PageRef, String>,
     /// Held by each write behind an answer.
     writing: Arc<()>,
 }
@@ -183,7 +181,6 @@ impl Fetcher {
             remakes: SingleFlight::new(),
             slots,
             invalidated: Ends::bounded(INVALIDATED_MAX),
-            statuses_said: cache::bounded(STATUSES_SAID_MAX),
             writing: Arc::default(),
         })
     }

@@ -28,6 +28,7 @@ impl Fetcher {
             return;
         }
         let status = page.status();
+        self.dependencies.page_counts.page(status);
         self.note_quarantine(address, page).await;
         let was = before.and_then(Page::status);
         if is_quarantined(was) != is_quarantined(status)
@@ -69,12 +70,11 @@ impl Fetcher {
         was: Option<&ProjectStatus>,
         status: Option<&ProjectStatus>,
     ) {
-        let from = ProjectStatus::word_line(was);
-        let to = ProjectStatus::word_line(status);
-        if self.statuses_said.get(address).as_ref() == Some(&to) {
+        if !self.dependencies.page_counts.change_status(address, status) {
             return;
         }
-        self.statuses_said.insert(address.clone(), to.clone());
+        let from = ProjectStatus::word_line(was);
+        let to = ProjectStatus::word_line(status);
         let page = address.path();
         let stated = status.and_then(ProjectStatus::reason_line);
         let reason = stated.as_deref().unwrap_or_default();

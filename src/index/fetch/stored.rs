@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use url::Url;
 
+use super::changed_files::UpstreamPage;
 use super::{AskedAt, Fetcher};
 use crate::index::cache::memory::{BodyId, CacheKey, Latest};
 use crate::index::cache::page::{Page, RewrittenPage};
@@ -178,24 +179,34 @@ impl Fetcher {
         }
     }
 
+    /// `is_known`: there may be one that it replaces.
     pub(super) fn store_behind(
         self: &Arc<Self>,
         page: &PageRef,
         format: Format,
-        (meta, body): (PageMeta, Bytes),
+        came: UpstreamPage,
         asked: AskedAt,
+        is_known: bool,
     ) {
         let this = Arc::clone(self);
         let page = page.clone();
         self.behind(async move {
             let route = Route::Page(page.clone());
             let shelf = &this.dependencies.page_store;
+            let mut before = None;
+            if is_known {
+                before = this.replaced_page(&page, format, &came).await;
+            }
+            let (meta, body) = came.clone();
             if let Err(why) = shelf.store(&route, format, meta, body, asked.wall).await {
                 tracing::warn!(error = %why, %route, "a page cannot be stored");
             }
             // It was taken back while it was written.
             if page.scope.is_mirror() && this.refusals.overrule(&page, Some(asked.at)) {
                 this.withdraw(&page, false).await;
+            }
+            if let Some(before) = before {
+                this.say_changed_files(&page, format, before, came).await;
             }
         });
     }

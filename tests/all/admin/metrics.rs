@@ -126,6 +126,11 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
             vec!["min_age", "undated", "malware", "vulnerable", "quarantined"],
         ),
         (
+            "project_status",
+            vec!["active", "archived", "deprecated", "quarantined", "other"],
+        ),
+        ("change", vec!["withdrawn", "replaced", "unyanked"]),
+        (
             "severity",
             vec!["unrated", "low", "medium", "high", "critical"],
         ),
