@@ -176,10 +176,7 @@ impl Reason {
     /// told as other upstreams are.
     fn shared_store(reading: &SharedStoreReading) -> Option<Self> {
         let (why, since) = reading.fault.as_ref()?;
-        let detail = format!(
-            "for {} the shared store {why}; files come from upstream meanwhile",
-            in_seconds(*since)
-        );
+        let detail = format!("for {} the shared store {why}", in_seconds(*since));
         Some(Self {
             upstream: Some(SHARED_STORE.to_owned()),
             since_seconds: Some(since.as_secs()),

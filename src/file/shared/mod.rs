@@ -149,12 +149,15 @@ impl SharedFiles {
             SharedStoreError::None | SharedStoreError::ReadsOnly | SharedStoreError::Absent => {
                 LookupEnd::Miss
             }
-            SharedStoreError::Busy | SharedStoreError::LeftAlone => LookupEnd::Skipped,
+            SharedStoreError::Busy
+            | SharedStoreError::LeftAlone
+            | SharedStoreError::NoCredential => LookupEnd::Skipped,
             SharedStoreError::Wrong(_) => LookupEnd::Wrong,
             SharedStoreError::NoBucket
             | SharedStoreError::Refused
             | SharedStoreError::Rejected(_)
             | SharedStoreError::Answered(_)
+            | SharedStoreError::Misdirected(_)
             | SharedStoreError::Failed(_) => LookupEnd::Failed,
         };
         if end == LookupEnd::Wrong {

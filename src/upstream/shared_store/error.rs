@@ -4,7 +4,7 @@
 
 use http::StatusCode;
 
-use super::http_service::{LeftAlone, RejectedUpload};
+use super::http_service::{LeftAlone, MisdirectedRead, RejectedUpload};
 use crate::upstream::error::UpstreamError;
 use crate::values::error_chain;
 
@@ -22,12 +22,16 @@ pub enum SharedStoreError {
     Refused,
     #[error("the shared store could not be reached several times in a row, and is left alone")]
     LeftAlone,
+    #[error("no credential for the shared store was to be had, and it is left alone for a while")]
+    NoCredential,
     #[error("as many files are read from the shared store as may be at one time")]
     Busy,
     #[error("the shared store does not take it: it answered {0}")]
     Rejected(StatusCode),
     #[error("the shared store answered {0}")]
     Answered(StatusCode),
+    #[error("the shared store answered {0}: check shared_store.region and endpoint")]
+    Misdirected(StatusCode),
     #[error("{0}")]
     Wrong(&'static str),
     #[error("{0}")]
@@ -60,6 +64,9 @@ impl SharedStoreError {
         }
         if let Some(rejected) = error_chain::find::<RejectedUpload>(why) {
             return Self::Rejected(rejected.0);
+        }
+        if let Some(misdirected) = error_chain::find::<MisdirectedRead>(why) {
+            return Self::Misdirected(misdirected.0);
         }
         match error_chain::find::<UpstreamError>(why) {
             Some(UpstreamError::Failed(_, status)) => Self::Answered(*status),

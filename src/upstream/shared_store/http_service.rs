@@ -45,6 +45,50 @@ pub(super) enum RefusedFor {
     Reads(StatusCode),
     Writes(StatusCode),
     Bucket,
+    /// None was to be had where an instance, a container or a pod asks for its own.
+    Credential,
+}
+
+impl RefusedFor {
+    /// What is wrong and what to do, after "the shared store".
+    pub fn in_words(self) -> String {
+        let what = match self {
+            Self::Bucket => {
+                "has no such bucket: check shared_store.url, or make the bucket".to_owned()
+            }
+            Self::Reads(status) if is_misdirected(status) => format!(
+                "answers {status} to reads: check shared_store.region and endpoint, the access key, and the clock"
+            ),
+            Self::Reads(status) => format!(
+                "refuses larder ({status}): check the access key of shared_store, what it may do, and the clock"
+            ),
+            Self::Credential => "is not asked, because no credential for it is to be had: set \
+                shared_store.access_key_id_file and secret_access_key_file, or let larder reach what gives \
+                this instance, container or pod its own"
+                .to_owned(),
+            Self::Writes(status) => {
+                return format!(
+                    "takes no uploads from larder ({status}): let its key write, or set shared_store.concurrent_writes = 0; it is read all the same"
+                );
+            }
+        };
+        format!("{what}; files come from upstream meanwhile")
+    }
+}
+
+/// How engines answer a request that is for another region, or signed for one; an expired token is
+/// answered 400 as well.
+fn is_misdirected(status: StatusCode) -> bool {
+    status == StatusCode::BAD_REQUEST || status.is_redirection()
+}
+
+/// How the last questions for a credential went.
+#[derive(Clone, Copy, Debug, Default)]
+struct CredentialState {
+    /// It was asked for, and no request to the bucket went out since.
+    is_asked: bool,
+    /// When it was last asked for in vain.
+    failed: Option<Instant>,
 }
 
 /// What outlives one request.
@@ -53,6 +97,7 @@ pub(super) struct StoreCondition {
     pub breaker: Breaker,
     pub counts: Mutex<Arc<PeerStats>>,
     refusal: Mutex<Option<StoreRefusal>>,
+    credential: Mutex<CredentialState>,
     /// Bodies in a row that broke off, and when the last one did.
     broken: Mutex<(u32, Option<Instant>)>,
 }
@@ -63,6 +108,7 @@ impl StoreCondition {
             breaker,
             counts: Mutex::default(),
             refusal: Mutex::new(None),
+            credential: Mutex::default(),
             broken: Mutex::default(),
         }
     }
@@ -103,30 +149,63 @@ impl StoreCondition {
             return;
         }
         *refusal = Some(StoreRefusal { what, since: now });
-        match what {
-            RefusedFor::Reads(status) | RefusedFor::Writes(status) => {
-                tracing::error!(%status, "the shared store refuses larder: files come from upstream alone; check the access key of shared_store, what it may do in the bucket, and this machine's clock");
-            }
-            RefusedFor::Bucket => {
-                tracing::error!(
-                    "the shared store has no such bucket: files come from upstream alone; check shared_store.url, or make the bucket"
-                );
-            }
-        }
+        tracing::error!("the shared store {}", what.in_words());
     }
 
     /// A read or a write was taken, which says nothing of the other.
     pub fn accepted(&self, is_write: bool) {
+        self.ends(|what| match what {
+            RefusedFor::Reads(_) => !is_write,
+            RefusedFor::Writes(_) => is_write,
+            RefusedFor::Bucket => true,
+            RefusedFor::Credential => false,
+        });
+    }
+
+    fn ends(&self, is_over: impl FnOnce(RefusedFor) -> bool) {
         let mut refusal = self.refusal.lock();
-        let is_over = match refusal.map(|known| known.what) {
-            Some(RefusedFor::Reads(_)) => !is_write,
-            Some(RefusedFor::Writes(_)) => is_write,
-            Some(RefusedFor::Bucket) => true,
-            None => false,
-        };
-        if is_over {
+        if refusal.is_some_and(|known| is_over(known.what)) {
             *refusal = None;
             tracing::info!("the shared store takes larder's requests again");
+        }
+    }
+
+    /// Whether nothing is asked, because no credential came lately. After the rest one request
+    /// finds out, and the others wait for what it comes to.
+    pub fn lacks_credential(&self, rest: Duration, now: Instant) -> bool {
+        let mut credential = self.credential.lock();
+        let Some(failed) = credential.failed else {
+            return false;
+        };
+        let rests = now.saturating_duration_since(failed) < rest;
+        if !rests {
+            credential.failed = Some(now);
+        }
+        rests
+    }
+
+    fn credential_asked(&self) {
+        self.credential.lock().is_asked = true;
+    }
+
+    fn credential_failed(&self, now: Instant) {
+        self.credential.lock().failed = Some(now);
+        self.refused(RefusedFor::Credential, now);
+    }
+
+    /// A read took longer than its request may: what it waited for besides is its credential.
+    pub fn gave_up(&self, now: Instant) {
+        let is_asked = self.credential.lock().is_asked;
+        if is_asked {
+            self.credential_failed(now);
+        }
+    }
+
+    /// A request to the bucket goes out, with a credential.
+    fn credential_came(&self) {
+        let before = std::mem::take(&mut *self.credential.lock());
+        if before.failed.is_some() {
+            self.ends(|what| what == RefusedFor::Credential);
         }
     }
 }
@@ -162,6 +241,11 @@ pub(super) struct LeftAlone;
 #[error("an upload was answered {0}")]
 pub(super) struct RejectedUpload(pub StatusCode);
 
+/// The answer to a read of another region's bucket.
+#[derive(Debug, thiserror::Error)]
+#[error("a read was answered {0}")]
+pub(super) struct MisdirectedRead(pub StatusCode);
+
 #[async_trait::async_trait]
 impl HttpService for StoreHttp {
     async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
@@ -170,6 +254,7 @@ impl HttpService for StoreHttp {
         if !is_below(&url, &self.origin) {
             return self.ask_credential(request, &url).await;
         }
+        self.condition.credential_came();
         let proxy = self.connector.asked_proxy(&url);
         if let Some(value) = proxy.and_then(Proxy::authorization) {
             request
@@ -208,13 +293,20 @@ impl HttpService for StoreHttp {
                 RejectedUpload(status),
             ));
         }
+        if kind != UPLOAD && is_misdirected(status) {
+            return Err(HttpError::new(
+                HttpErrorKind::Unknown,
+                MisdirectedRead(status),
+            ));
+        }
         Ok(response)
     }
 }
 
 impl StoreHttp {
     /// Asks what is no part of the bucket: where an instance, a container or a pod has its own
-    /// credential from. It says nothing of the shared store, and is waited for like a read. Over
+    /// credential from. It says nothing of the shared store, and is waited for like a read, and after
+    /// one that did not come not again for a while: each cold file would wait behind it. Over
     /// plain HTTP such a service is beside this machine: a proxy would ask for its own credential.
     async fn ask_credential(
         &self,
@@ -227,13 +319,23 @@ impl StoreHttp {
         };
         let exchange = exchange(client, request, false);
         let origin = url.origin().ascii_serialization();
+        self.condition.credential_asked();
         match timeout(self.config.read_timeout.0, exchange).await {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) => {
+                let status = response.status();
+                if !status.is_success() {
+                    self.condition.credential_failed(clock::now());
+                    tracing::warn!(%origin, %status, "no credential for the shared store");
+                }
+                Ok(response)
+            }
             Ok(Err(why)) => {
+                self.condition.credential_failed(clock::now());
                 tracing::warn!(%origin, error = %error_chain::in_full(&why), "no credential for the shared store");
                 Err(HttpError::new(HttpErrorKind::Unknown, why))
             }
             Err(late) => {
+                self.condition.credential_failed(clock::now());
                 tracing::warn!(%origin, limit = ?self.config.read_timeout.0, "no credential for the shared store in time");
                 Err(HttpError::new(HttpErrorKind::Timeout, late))
             }
@@ -270,6 +372,9 @@ impl StoreHttp {
                             _ => RefusedFor::Reads(status),
                         };
                         self.condition.refused(what, now);
+                    }
+                    _ if kind != UPLOAD && is_misdirected(status) => {
+                        self.condition.refused(RefusedFor::Reads(status), now);
                     }
                     _ if status.is_success() => self.condition.accepted(kind == UPLOAD),
                     _ => {}

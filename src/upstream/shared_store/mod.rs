@@ -149,25 +149,13 @@ impl SharedStore {
 
     /// Why it is of no use although it answers, and for how long.
     pub fn fault(&self, now: Instant) -> Option<(String, Duration)> {
-        let Some(refusal) = self.condition.refusal() else {
-            let since = self.breaks_off(now)?;
-            return Some((
-                "breaks off what it sends, and is left alone for a while".to_owned(),
-                since,
-            ));
-        };
-        let why = match refusal.what {
-            RefusedFor::Bucket => {
-                "has no such bucket: check shared_store.url, or make the bucket".to_owned()
-            }
-            RefusedFor::Reads(status) => format!(
-                "refuses larder ({status}): check the access key of shared_store, what it may do, and the clock"
-            ),
-            RefusedFor::Writes(status) => format!(
-                "refuses larder's uploads ({status}): let its key write, or set shared_store.concurrent_writes = 0"
-            ),
-        };
-        Some((why, now.saturating_duration_since(refusal.since)))
+        if let Some(refusal) = self.condition.refusal() {
+            let since = now.saturating_duration_since(refusal.since);
+            return Some((refusal.what.in_words(), since));
+        }
+        let since = self.breaks_off(now)?;
+        let why = "breaks off what it sends, and is left alone for a while; files come from upstream meanwhile";
+        Some((why.to_owned(), since))
     }
 
     /// Whether its bodies broke off several times in a row, the last time lately.
@@ -195,16 +183,38 @@ impl SharedStore {
         format!("s3://{}/{}", self.location.bucket, self.blob_key(digest))
     }
 
+    /// Nothing is asked for a while after no credential was to be had.
+    fn begin(&self) -> Result<(), SharedStoreError> {
+        let rest = match self.config.breaker_failures {
+            0 => Duration::ZERO,
+            _ => self.config.breaker_open_for.0,
+        };
+        if self.condition.lacks_credential(rest, clock::now()) {
+            return Err(SharedStoreError::NoCredential);
+        }
+        Ok(())
+    }
+
+    async fn write<T>(
+        &self,
+        writing: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, SharedStoreError> {
+        self.begin()?;
+        self.heard(writing.await)
+    }
+
     /// What a read comes to, within the time for one: what the library does before and after its
     /// request has no limit of its own.
     async fn read<T>(
         &self,
         reading: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T, SharedStoreError> {
+        self.begin()?;
         let limit = self.config.read_timeout.0;
         match timeout(limit.saturating_add(READ_SLACK), reading).await {
             Ok(answer) => self.heard(answer),
             Err(_) => {
+                self.condition.gave_up(clock::now());
                 let why = UpstreamError::Silent(Peer::SharedStore, limit);
                 Err(SharedStoreError::Failed(why.to_string()))
             }
@@ -342,7 +352,7 @@ impl SharedStore {
     ) -> Result<(), SharedStoreError> {
         let key = self.blob_key(digest);
         let payload = PutPayload::from_iter(pieces);
-        self.heard(self.s3.put(&key, payload).await)?;
+        self.write(self.s3.put(&key, payload)).await?;
         Ok(())
     }
 
@@ -352,7 +362,7 @@ impl SharedStore {
     /// When it cannot be begun.
     pub async fn upload_blob(&self, digest: Digest) -> Result<BlobUpload<'_>, SharedStoreError> {
         let key = self.blob_key(digest);
-        let upload = self.heard(self.s3.put_multipart(&key).await)?;
+        let upload = self.write(self.s3.put_multipart(&key)).await?;
         Ok(BlobUpload {
             store: self,
             upload,
@@ -366,7 +376,8 @@ impl SharedStore {
     pub async fn put_fact(&self, name: &str, fact: &AddressFact) -> Result<(), SharedStoreError> {
         let written = self.fleet_key.seal(name, fact);
         let key = self.key("addresses", name);
-        self.heard(self.s3.put(&key, Bytes::from(written).into()).await)?;
+        let written = Bytes::from(written).into();
+        self.write(self.s3.put(&key, written)).await?;
         Ok(())
     }
 
@@ -375,9 +386,10 @@ impl SharedStore {
     /// # Errors
     /// When it may still be there.
     pub async fn remove_fact(&self, name: &str) -> Result<(), SharedStoreError> {
-        match self.s3.delete(&self.key("addresses", name)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            removed => self.heard(removed),
+        let key = self.key("addresses", name);
+        match self.write(self.s3.delete(&key)).await {
+            Err(SharedStoreError::Absent) => Ok(()),
+            removed => removed,
         }
     }
 }

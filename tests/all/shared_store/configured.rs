@@ -1,6 +1,7 @@
 //! What an operator is told of the shared store, and that without one nothing of it is there.
 
 use crate::common::delivery::patiently;
+use crate::common::fleet::{came_shared, uploaded};
 use crate::support::{
     Distribution, Engine, FaultyRelay, Fleet, GitLab, Larder, RelayFault, path, token,
 };
@@ -90,6 +91,8 @@ fn doctor_explain_and_the_status_know_it_and_no_secret_is_shown() {
     for (n, (status, code, word)) in [
         ("404 Not Found", "NoSuchBucket", "there is no bucket"),
         ("403 Forbidden", "AccessDenied", "larder may not read"),
+        ("400 Bad Request", "", "shared_store.region"),
+        ("301 Moved Permanently", "", "shared_store.region"),
     ]
     .into_iter()
     .enumerate()
@@ -109,6 +112,15 @@ fn doctor_explain_and_the_status_know_it_and_no_secret_is_shown() {
         reader.get(&path::project_file(42, &cold)).expect(200);
         let ready = larder.client().get("/-/health/ready").text();
         assert!(ready.contains("the shared store"), "{word}: {ready}");
+        assert!(
+            ready.contains("files come from upstream meanwhile"),
+            "{ready}"
+        );
+        assert_eq!(
+            ready.contains("shared_store.region"),
+            word.contains("region"),
+            "{ready}"
+        );
         relay.fails(RelayFault::None);
         patiently("it is well again", || {
             larder
@@ -118,4 +130,38 @@ fn doctor_explain_and_the_status_know_it_and_no_secret_is_shown() {
                 .starts_with("ok")
         });
     }
+}
+
+#[test]
+fn a_store_that_takes_no_uploads_is_read_all_the_same_and_said_so() {
+    let gitlab = GitLab::start();
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let [known, new] = ["known", "new"].map(|name| {
+        let wheel = Distribution::new(name, "1.0").payload(20_000).wheel();
+        gitlab.publish(42, &wheel);
+        wheel
+    });
+    let filler = fleet.member(Larder::builder(&gitlab)).start();
+    let reader = filler.client().token(token::READER);
+    reader.get(&path::project_file(42, &known)).expect(200);
+    uploaded(&filler, 1.0);
+    let relay = FaultyRelay::start(fleet.bucket.address);
+    let status = "403 Forbidden";
+    relay.fails(RelayFault::RefusesLonger { than: 0, status });
+    let member = fleet.member_with(Larder::builder(&gitlab), Some(relay.address()), "");
+    let larder = member.start();
+    let reader = larder.client().token(token::READER);
+    reader.get(&path::project_file(42, &new)).expect(200);
+    let ready = || larder.client().get("/-/health/ready").text();
+    patiently("the refusal is said", || {
+        ready().contains("takes no uploads")
+    });
+    let said = ready();
+    assert!(said.contains("it is read all the same"), "{said}");
+    assert!(!said.contains("come from upstream"), "{said}");
+    assert!(!larder.log().contains("files come from upstream"));
+    reader.get(&path::project_file(42, &known)).expect(200);
+    came_shared(&larder, 1.0);
+    relay.fails(RelayFault::None);
+    patiently("it is well again", || ready().starts_with("ok"));
 }
