@@ -43,6 +43,9 @@ pub fn run(arguments: &CheckConfigArguments, invocation: &Invocation) -> Command
     for expired in config.expired_exceptions() {
         remark(&format!("warning: {expired}"));
     }
+    for open in config.open_secrets() {
+        remark(&format!("warning: {open}: chmod o-r"));
+    }
     judge_certificate(&config)?;
     judge_advisories(&config)?;
     let source = invocation.source();

@@ -81,11 +81,13 @@ pub fn run(arguments: &DoctorArguments, invocation: &Invocation) -> CommandResul
     };
     let mut contradictions = Vec::new();
     let mut expired = Vec::new();
+    let mut open = Vec::new();
     let input = match config {
         Ok(found) => {
             let file = found.config.provenance.file.as_deref();
             contradictions = socket_units::contradictions(&found.config, file);
             expired = found.config.expired_exceptions();
+            open = found.config.open_secrets();
             let input = app::doctor_input(&found.config, credential);
             let input = input.map_err(|why| why.to_string());
             input.map(|input| (input, found.whose, found.remark))
@@ -115,6 +117,9 @@ pub fn run(arguments: &DoctorArguments, invocation: &Invocation) -> CommandResul
     for found in expired {
         let advice = "its files are judged as if it were not there";
         findings.print(Finding::warning("exceptions", found, advice))?;
+    }
+    for found in open {
+        findings.print(Finding::warning("secret files", found, "chmod o-r"))?;
     }
     for contradiction in contradictions {
         let found = contradiction.found;

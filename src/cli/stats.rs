@@ -64,11 +64,13 @@ fn in_words(totals: &Totals) -> String {
         );
     }
     if totals.shared_store_queue > 0 {
-        let _ = writeln!(
-            text,
-            "{} files are yet to be uploaded to the shared store",
-            totals.shared_store_queue
-        );
+        let what = match totals.writes_shared_store {
+            true => "are yet to be uploaded to the shared store",
+            false => {
+                "are noted to be uploaded to the shared store, and none that this larder writes to is configured"
+            }
+        };
+        let _ = writeln!(text, "{} files {what}", totals.shared_store_queue);
     }
     for awaited in &totals.awaited_parts {
         let _ = writeln!(text, "waiting since {} for {awaited}", date(awaited.since));

@@ -64,6 +64,9 @@ pub struct Totals {
     /// Files that are yet to be uploaded to the shared store.
     #[serde(default)]
     pub shared_store_queue: u64,
+    /// Whether they are: not without a shared store that is written to.
+    #[serde(default)]
+    pub writes_shared_store: bool,
 }
 
 /// Lists the files that are known.

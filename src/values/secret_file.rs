@@ -10,7 +10,7 @@
     reason = "a setting that lives in a file of its own"
 )]
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -23,6 +23,17 @@ const BYTES_MAX: u64 = 1 << 20;
 const UTF_8_MARK: &[u8] = b"\xef\xbb\xbf";
 const UTF_16_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
+/// Users outside the file's group may read it.
+const OTHERS_READ: u32 = 0o004;
+
+/// Whether every user of this machine can read a file, as far as its own mode tells.
+pub fn is_open(path: &Path) -> bool {
+    match fs::metadata(path) {
+        Ok(about) => about.is_file() && about.mode() & OTHERS_READ != 0,
+        Err(_) => false,
+    }
+}
+
 /// What was in the file, and who else may read it.
 pub struct SecretFile {
     pub text: Zeroizing<Vec<u8>>,
@@ -30,6 +41,11 @@ pub struct SecretFile {
 }
 
 impl SecretFile {
+    /// Whether every user of this machine can read it.
+    pub fn is_open(&self) -> bool {
+        self.mode & OTHERS_READ != 0
+    }
+
     /// # Errors
     /// When the file cannot be read, is larger than 1 MiB, or is UTF-16.
     pub fn read(path: &Path) -> io::Result<Self> {

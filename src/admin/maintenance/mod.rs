@@ -68,7 +68,7 @@ impl Maintenance {
     /// # Errors
     /// When the folder cannot be read.
     pub fn stats(&self, out: &Reporter<Totals>) -> Result<(), MaintenanceError> {
-        stats::run(&self.store, out)
+        stats::run(&self.store, &self.files, out)
     }
 
     /// Tells each file that is known.

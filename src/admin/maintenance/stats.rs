@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use super::census::{Census, seconds};
 use super::error::MaintenanceError;
 use crate::control::{Amount, Reporter, Totals};
+use crate::file::Files;
 use crate::store::{FileTotals, IndexSubject, Store};
 use crate::values::clock;
 use crate::values::digest::Digest;
@@ -19,7 +20,11 @@ enum Kind {
     Metadata,
 }
 
-pub(super) fn run(store: &Store, out: &Reporter<Totals>) -> Result<(), MaintenanceError> {
+pub(super) fn run(
+    store: &Store,
+    files: &Files,
+    out: &Reporter<Totals>,
+) -> Result<(), MaintenanceError> {
     let census = Census::take(store)?;
     let mut totals = Totals {
         budget_bytes: store.blobs.ledger().budget(),
@@ -68,6 +73,7 @@ pub(super) fn run(store: &Store, out: &Reporter<Totals>) -> Result<(), Maintenan
     totals.newest_use = used().max().and_then(seconds);
     totals.awaited_parts = store.awaited.all(clock::wall());
     totals.shared_store_queue = store.upload_journal.noted()?;
+    totals.writes_shared_store = files.writes_shared().is_ok();
     Ok(out.tell(totals)?)
 }
 

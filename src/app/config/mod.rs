@@ -16,6 +16,7 @@ mod overrides;
 mod parents;
 mod reading;
 mod renamed;
+mod secrets;
 mod spelling;
 #[cfg(test)]
 mod tests;

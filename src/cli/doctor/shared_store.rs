@@ -1,7 +1,8 @@
 //! The questions put to the shared store: whether it is reached, and whether an object can be
-//! written, read and removed there.
+//! written, read and removed there; where larder only reads, whether one could be read.
 //!
-//! What is written is a fact about an address that no index has. Must not touch another object.
+//! What is written is a fact about an address that no index has, another one each time, so that two
+//! doctors at once do not take each other's away. Must not touch another object.
 
 use super::finding::Finding;
 use super::peers::Prober;
@@ -40,19 +41,22 @@ impl SharedStoreCheck {
             .reach(&url, &self.way, "shared_store", &mut findings);
         if reached.await {
             let asked = ask(store).await;
-            findings.push(judge(&self.config.url, asked));
+            findings.push(judge(&self.config, asked));
         }
         findings
     }
 }
 
 async fn ask(store: &SharedStore) -> Result<(), (Step, SharedStoreError)> {
-    let probe = Digest::of(b"larder doctor");
+    let probe = Digest::of(&rand::random::<[u8; 32]>());
     let name = probe.to_string();
     // Before anything is written: some engines make a bucket that is not there.
     match store.fact(&name).await {
         Ok(_) | Err(SharedStoreError::Absent) => {}
         Err(why) => return Err((Step::Bucket, why)),
+    }
+    if store.config.concurrent_writes == 0 {
+        return Ok(());
     }
     let fact = AddressFact {
         sha256: probe,
@@ -69,10 +73,16 @@ async fn ask(store: &SharedStore) -> Result<(), (Step, SharedStoreError)> {
     removed.map_err(|why| (Step::Remove, why))
 }
 
-fn judge(url: &str, asked: Result<(), (Step, SharedStoreError)>) -> Finding {
+fn judge(config: &SharedStoreConfig, asked: Result<(), (Step, SharedStoreError)>) -> Finding {
     let check = "bucket";
+    let url = &config.url;
     let Err((step, why)) = asked else {
-        let found = format!("an object can be written to {url}, read and removed");
+        let found = match config.concurrent_writes {
+            0 => format!(
+                "{url} can be read; this larder writes nothing there (shared_store.concurrent_writes = 0)"
+            ),
+            _ => format!("an object can be written to {url}, read and removed"),
+        };
         return Finding::ok(check, found);
     };
     match (step, why) {
@@ -95,7 +105,12 @@ fn judge(url: &str, asked: Result<(), (Step, SharedStoreError)>) -> Finding {
         (Step::Write, SharedStoreError::Refused) => Finding::problem(
             check,
             format!("larder may read {url} and not write to it"),
-            "let its key put objects below the prefix",
+            "let its key put objects below the prefix, or set shared_store.concurrent_writes = 0",
+        ),
+        (Step::Bucket, why @ SharedStoreError::Misdirected(_)) => Finding::problem(
+            check,
+            format!("{url}: {why}"),
+            "set both to the bucket's own, and check the access key and this machine's clock",
         ),
         (_, why) => Finding::problem(check, format!("{url}: {why}"), "look at the engine's log"),
     }

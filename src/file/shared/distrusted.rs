@@ -1,9 +1,9 @@
 //! Blobs whose bytes in the shared store were wrong: not read again for a while, and written anew.
 //!
 //! Another larder of the fleet may have written them anew, which a larder that only reads is not
-//! told: distrust of what is read has an age. That this larder is to write them anew has none. It
-//! outlives the services of one configuration, and what is yet to be written a restart too, with the
-//! notes of the queue. Must not know how they were found out.
+//! told: distrust of what is read has an age. That this larder is to write them anew has none.
+//! It outlives the services of one configuration, and what is yet to be written a restart too, with
+//! the notes of the queue. Must not know how they were found out.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -1,8 +1,9 @@
 //! One file's way into the shared store: its bytes, its metadata, and last what its address yielded,
 //! so that no fact ever names bytes that are not there.
 //!
-//! What is there already is not sent again; a fact alone is no sign of it. The bytes are hashed once more on their way: what a disk
-//! damaged meanwhile must not travel. Must not know when, or how often it is tried.
+//! What is there already is not sent again; a fact alone is no sign of it. The bytes are hashed
+//! once more on their way: what a disk damaged meanwhile must not travel. Must not know when, or how
+//! often it is tried.
 
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;

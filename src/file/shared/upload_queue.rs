@@ -2,8 +2,8 @@
 //!
 //! Bounded; what is in it is noted on the disk, so that a restart goes on with it. A store that
 //! cannot be reached or takes nothing keeps its files waiting; a file that it refuses as it is, or
-//! time and again while it takes others, is given up and named. Must not know how a file is
-//! uploaded.
+//! that does not come through time and again while others do, is given up and named. Must not know
+//! how a file is uploaded.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::values::shutdown::Shutdown;
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_LAST: Duration = Duration::from_secs(30);
 
-/// So often a file that the shared store refuses is tried.
+/// So often a file that does not come through is tried.
 const TRIES_MAX: u32 = 3;
 
 pub struct UploadQueue {
@@ -47,26 +47,27 @@ struct Waiting {
     file: FileRef,
     /// That count against the file, not against the shared store.
     tries: u32,
-    /// How many others the shared store had taken at the last of these.
+    /// How many others the shared store had taken at the last of these, or when it was queued.
     taken: u64,
 }
 
 impl Waiting {
-    fn new(file: FileRef) -> Self {
+    fn new(file: FileRef, taken: u64) -> Self {
         Self {
             file,
             tries: 0,
-            taken: 0,
+            taken,
         }
     }
 
-    /// After a try that failed. A refusal that may be about the moment, or about larder, counts
-    /// against this file only if the shared store took another one since.
+    /// After a try that failed. What may be about the moment, or about larder, counts against this
+    /// file only if the shared store took another one since: one that is away takes none.
     fn tried(self, why: &SharedStoreError, taken: u64) -> Self {
-        let is_about_file = match (why.may_pass(), why.is_answer()) {
-            (false, _) => true,
-            (true, true) => self.tries == 0 || self.taken < taken,
-            (true, false) => false,
+        let others_came = self.taken < taken;
+        let is_about_file = match why {
+            SharedStoreError::Failed(_) => others_came,
+            _ if !why.may_pass() => true,
+            _ => why.is_answer() && (self.tries == 0 || others_came),
         };
         if !is_about_file {
             return self;
@@ -183,6 +184,8 @@ impl UploadQueue {
             }
             if self.len() >= self.limit() {
                 self.dropped(&file);
+                // Or it would be left out again at each start.
+                self.forget(file);
                 continue;
             }
             self.length.fetch_add(1, Ordering::Relaxed);
@@ -233,7 +236,8 @@ impl UploadQueue {
 
     /// Puts a file at the end. Its place is counted already.
     pub fn put(&self, file: FileRef) {
-        self.wait(Waiting::new(file));
+        let taken = self.taken.load(Ordering::Relaxed);
+        self.wait(Waiting::new(file, taken));
         self.came.notify_one();
     }
 
@@ -321,12 +325,64 @@ impl UploadQueue {
         self.uploader.counts.upload_ended(end);
         self.length.fetch_sub(1, Ordering::Relaxed);
         self.is_full.store(false, Ordering::Relaxed);
+        self.forget(file.clone());
+    }
+
+    fn forget(&self, file: FileRef) {
         let journal = Arc::clone(&self.journal);
-        let file = file.clone();
         drop(correlation::spawn_blocking(move || {
             if let Err(why) = journal.remove(&file) {
-                tracing::warn!(error = %why, "cannot take back the note of a file that is uploaded: it is looked at again after a restart");
+                tracing::warn!(error = %why, "cannot take back the note of a file that is to be uploaded no more: it is looked at again after a restart");
             }
         }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+    use crate::registry::Route;
+
+    fn waiting(taken: u64) -> Waiting {
+        let digest = "0123456789abcdef".repeat(4);
+        let path = format!("/api/v4/projects/42/packages/pypi/files/{digest}/demo-1.0.tar.gz");
+        match Route::from_path(&path) {
+            Ok(Route::File(file)) => Waiting::new(file, taken),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_breaks_counts_against_a_file_while_others_are_taken() {
+        let broken = SharedStoreError::Failed("it broke off".to_owned());
+        let mut next = waiting(5);
+        for taken in [5, 5, 5] {
+            next = next.tried(&broken, taken);
+            assert_eq!(next.tries, 0, "it is away: it takes none");
+        }
+        let mut tries = Vec::new();
+        for taken in [6, 6, 7, 9] {
+            next = next.tried(&broken, taken);
+            tries.push(next.tries);
+        }
+        assert_eq!(tries, [1, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_refusal_counts_once_and_then_while_others_are_taken() {
+        let refused = SharedStoreError::Answered(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut next = waiting(5);
+        let mut tries = Vec::new();
+        for taken in [5, 5, 6, 6] {
+            next = next.tried(&refused, taken);
+            tries.push(next.tries);
+        }
+        assert_eq!(tries, [1, 1, 2, 2]);
+        let away = waiting(5).tried(&SharedStoreError::LeftAlone, 9);
+        assert_eq!(away.tries, 0);
+        let rejected = SharedStoreError::Rejected(StatusCode::BAD_REQUEST);
+        assert_eq!(waiting(5).tried(&rejected, 5).tries, 1);
     }
 }

@@ -33,9 +33,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Between two warnings of a certificate that ends soon, or is of no use to clients.
 const WARN_EVERY: Duration = Duration::from_hours(24);
 
-/// Users outside the file's group may read it.
-const OTHERS_READ: u32 = 0o004;
-
 /// Why there is no certificate to show.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificatesError {
@@ -214,15 +211,15 @@ impl Certificates {
 
 impl Texts {
     fn read(config: &TlsConfig) -> Result<Self, CertificatesError> {
-        let (certificate, _) = read("certificate", &config.certificate)?;
-        let (key, mode) = read("key", &config.key)?;
+        let certificate = read("certificate", &config.certificate)?.text;
+        let key = read("key", &config.key)?;
         let length = certificate.len().to_be_bytes();
-        let mark = Digest::of(&[&length[..], &certificate, &key].concat());
+        let mark = Digest::of(&[&length[..], &certificate, &key.text].concat());
         Ok(Self {
             certificate: certificate.to_vec(),
-            key,
+            key_is_open: key.is_open(),
+            key: key.text,
             mark,
-            key_is_open: mode & OTHERS_READ != 0,
         })
     }
 
@@ -241,15 +238,13 @@ impl Texts {
     }
 }
 
-/// A file, and its mode.
-fn read(key: &'static str, path: &str) -> Result<(Zeroizing<Vec<u8>>, u32), CertificatesError> {
+fn read(key: &'static str, path: &str) -> Result<SecretFile, CertificatesError> {
     let fault = |why| CertificatesError::Read {
         key,
         path: path.to_owned(),
         why,
     };
-    let file = SecretFile::read(Path::new(path)).map_err(fault)?;
-    Ok((file.text, file.mode))
+    SecretFile::read(Path::new(path)).map_err(fault)
 }
 
 fn tell(pair: &Pair, what: &'static str) {

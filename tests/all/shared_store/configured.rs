@@ -165,3 +165,50 @@ fn a_store_that_takes_no_uploads_is_read_all_the_same_and_said_so() {
     relay.fails(RelayFault::None);
     patiently("it is well again", || ready().starts_with("ok"));
 }
+
+#[test]
+fn doctor_finds_nothing_wrong_with_a_larder_that_may_only_read() {
+    let gitlab = GitLab::start();
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let relay = FaultyRelay::start(fleet.bucket.address);
+    let status = "403 Forbidden";
+    relay.fails(RelayFault::RefusesLonger { than: 0, status });
+    for (lines, word, is_fine) in [
+        ("", "may read s3://larder", false),
+        (
+            "concurrent_writes = 0",
+            "can be read; this larder writes nothing",
+            true,
+        ),
+    ] {
+        let member = fleet.member_with(Larder::builder(&gitlab), Some(relay.address()), lines);
+        let larder = member.start();
+        let text = said(&larder.command(&["doctor"]));
+        assert!(text.contains(word), "{text}");
+        let is_problem = text.contains("problem  shared_store: bucket");
+        assert_eq!(is_problem, !is_fine, "{text}");
+    }
+}
+
+#[test]
+fn secrets_that_every_user_can_read_are_named() {
+    let gitlab = GitLab::start();
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let section = fleet.bucket.section(None, folder.path(), "");
+    for (name, mode) in [("s3-id", 0o644), ("s3-secret", 0o600), ("fleet-key", 0o644)] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(folder.path().join(name), mode).expect("a file of ours");
+    }
+    let larder = Larder::builder(&gitlab).sections(&section).start();
+    for command in ["check-config", "doctor"] {
+        let text = said(&larder.command(&[command]));
+        let open = "shared_store.fleet_key_file: every user of this machine can read";
+        assert!(text.contains(open), "{text}");
+        assert_eq!(
+            text.matches("every user of this machine").count(),
+            1,
+            "{text}"
+        );
+    }
+}

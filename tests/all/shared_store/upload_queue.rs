@@ -109,6 +109,21 @@ fn a_queue_that_is_full_says_so_and_holds_no_client_up() {
 
 #[test]
 fn files_that_the_store_refuses_keep_none_from_it_and_are_given_up_while_it_takes_others() {
+    let status = "500 Internal Server Error";
+    given_up_while_others_are_taken(RelayFault::RefusesLonger {
+        than: 100_000,
+        status,
+    });
+}
+
+#[test]
+fn files_that_never_come_through_are_given_up_while_it_takes_others() {
+    given_up_while_others_are_taken(RelayFault::ClosesLonger { than: 100_000 });
+}
+
+/// The fault is that of files longer than 100 kB.
+#[track_caller]
+fn given_up_while_others_are_taken(fault: RelayFault) {
     let gitlab = GitLab::start();
     let wheel = |name: &str, size| {
         let wheel = Distribution::new(name, "1.0").payload(size).wheel();
@@ -117,9 +132,7 @@ fn files_that_the_store_refuses_keep_none_from_it_and_are_given_up_while_it_take
     };
     let fleet = Fleet::new(Engine::SeaweedFs);
     let relay = FaultyRelay::start(fleet.bucket.address);
-    let than = 100_000;
-    let status = "500 Internal Server Error";
-    relay.fails(RelayFault::RefusesLonger { than, status });
+    relay.fails(fault);
     let lines = "breaker_failures = 0";
     let member = fleet.member_with(Larder::builder(&gitlab), Some(relay.address()), lines);
     let larder = member.start();
@@ -255,4 +268,43 @@ fn what_is_purged_while_it_is_uploaded_is_not_published() {
     let reader = late.client().token(token::READER);
     reader.get(&path::project_file(42, &file)).expect(200);
     assert_eq!(lookups(&late, "miss"), 1.0);
+}
+
+#[test]
+fn notes_that_no_queue_takes_are_left_out_once_and_told_apart() {
+    let gitlab = GitLab::start();
+    let wheels = published(&gitlab, 4);
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let relay = FaultyRelay::start(fleet.bucket.address);
+    relay.fails(RelayFault::Closed);
+    let member = |queue: usize| {
+        let lines = format!("queue = {queue}");
+        fleet.member_with(Larder::builder(&gitlab), Some(relay.address()), &lines)
+    };
+    let mut first = member(4).start();
+    for wheel in &wheels {
+        let reader = first.client().token(token::READER);
+        reader.get(&path::project_file(42, wheel)).expect(200);
+        kept(&first, wheel);
+    }
+    patiently("all are noted", || noted(&first) == 4);
+    first.terminate();
+
+    let mut alone = Larder::builder(&gitlab).at_home_of(&first).start();
+    let said = alone.command(&["stats"]).stdout;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(said.contains("4 files are noted"), "{said}");
+    assert!(said.contains("none that this larder writes to"), "{said}");
+    alone.terminate();
+
+    let mut second = member(2).at_home_of(&first).start();
+    patiently("two are left out", || uploads(&second, "dropped") == 2.0);
+    patiently("their notes are gone", || noted(&second) == 2);
+    let said = second.command(&["stats"]).stdout;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(said.contains("2 files are yet to be uploaded"), "{said}");
+    second.terminate();
+    let third = member(2).at_home_of(&first).start();
+    patiently("the others wait", || queue(&third) == 2.0);
+    assert_eq!(uploads(&third, "dropped"), 0.0);
 }
