@@ -17,7 +17,7 @@ use super::shared_answer::SharedAnswer;
 use super::{DownloadStart, DownloadTask, Handover};
 use crate::file::error::FileError;
 use crate::file::metadata::generator::{VerifiedWheel, log_failure};
-use crate::file::shared::LookupEnd;
+use crate::file::shared::{LookupEnd, SharedFiles};
 use crate::file::stored::is_stored;
 use crate::store::{CatalogEntry, Cause, Checked, Reservation, Spool, StoreError, VerifiedSpool};
 use crate::upstream::{
@@ -35,6 +35,22 @@ struct Attempt {
     /// The parent that the body comes from.
     parent: Option<Peer>,
     origin: BodyOrigin,
+    /// Until it is told how its body ended, which is counted once.
+    shared: Option<Arc<SharedFiles>>,
+}
+
+impl Attempt {
+    fn shared_ended(&mut self, how: LookupEnd) {
+        if let Some(shared) = self.shared.take() {
+            shared.ended(how);
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.shared_ended(LookupEnd::Unused);
+    }
 }
 
 /// Where the bytes that are written come from.
@@ -144,6 +160,10 @@ impl DownloadTask {
 
     /// Writes the body down, and what mends it, until the file is stored or given up.
     async fn finish(&self, first: UpstreamResponse, origin: BodyOrigin) {
+        let shared = match origin {
+            BodyOrigin::SharedStore => self.downloads.shared.clone(),
+            BodyOrigin::Upstream | BodyOrigin::Both => None,
+        };
         let mut attempt = Attempt {
             size: first.length(),
             validators: Validators::of(&first.headers),
@@ -151,6 +171,7 @@ impl DownloadTask {
             refetched: false,
             parent: first.parent.clone(),
             origin,
+            shared,
         };
         let (mut spool, mut reservation) = match make_room(&self.downloads.store, attempt.size)
             .await
@@ -179,7 +200,7 @@ impl DownloadTask {
             let wrong = match end {
                 BodyEnd::Complete => match spool.check(self.file.digest) {
                     Checked::Whole(whole) => {
-                        return self.seal(whole, reservation, &attempt).await;
+                        return self.seal(whole, reservation, &mut attempt).await;
                     }
                     Checked::Wrong(back, cause) => {
                         spool = back;
@@ -259,7 +280,7 @@ impl DownloadTask {
                 if attempt.origin == BodyOrigin::SharedStore =>
             {
                 attempt.origin = BodyOrigin::Both;
-                self.note_shared(LookupEnd::Broken);
+                attempt.shared_ended(LookupEnd::Broken);
                 if let Some(rest) = self.resume(spool.written(), attempt).await {
                     return Some(rest);
                 }
@@ -271,7 +292,8 @@ impl DownloadTask {
                 if attempt.origin != BodyOrigin::Upstream =>
             {
                 attempt.origin = BodyOrigin::Upstream;
-                if let Some(shared) = &self.downloads.shared {
+                // After a break that upstream mended, either's bytes may be the wrong ones.
+                if let Some(shared) = attempt.shared.take() {
                     shared.was_wrong(self.file.digest);
                 }
                 self.start_over(spool, attempt).await
@@ -311,12 +333,6 @@ impl DownloadTask {
         attempt.size = answer.length();
         spool.announce(attempt.size);
         Some(answer)
-    }
-
-    fn note_shared(&self, how: LookupEnd) {
-        if let Some(shared) = &self.downloads.shared {
-            shared.ended(how);
-        }
     }
 
     /// Asks for what is missing after a break, with a validator so that two bodies are never
@@ -378,7 +394,7 @@ impl DownloadTask {
 
     /// Makes the file lasting: blob first, then the address, so that no address ever names bytes
     /// that are not there.
-    async fn seal(&self, whole: VerifiedSpool, reservation: Reservation, attempt: &Attempt) {
+    async fn seal(&self, whole: VerifiedSpool, reservation: Reservation, attempt: &mut Attempt) {
         self.downloads.bad_digests.clear(&self.file);
         let (etag, last_modified) = attempt.validators.to_text();
         let entry = CatalogEntry {
@@ -429,9 +445,7 @@ impl DownloadTask {
             Ok(Ok(())) => DownloadEnd::Completed,
             Ok(Err(_)) | Err(_) => DownloadEnd::Unstorable,
         };
-        if attempt.origin == BodyOrigin::SharedStore {
-            self.note_shared(LookupEnd::Hit);
-        }
+        attempt.shared_ended(LookupEnd::Hit);
         self.downloads.counts.ended(end);
         if let Ok(Err(why)) = sealed {
             tracing::error!(file = %self.route, error = %why, "a download could not be stored");

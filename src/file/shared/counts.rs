@@ -18,16 +18,19 @@ pub enum LookupEnd {
     Failed,
     /// It was not asked: it is left alone, or busy.
     Skipped,
+    /// It began to send it, and the rest was not wanted, or could not be kept.
+    Unused,
 }
 
 impl LookupEnd {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Hit,
         Self::Miss,
         Self::Broken,
         Self::Wrong,
         Self::Failed,
         Self::Skipped,
+        Self::Unused,
     ];
 
     fn label(self) -> &'static str {
@@ -38,6 +41,7 @@ impl LookupEnd {
             Self::Wrong => "wrong",
             Self::Failed => "error",
             Self::Skipped => "skipped",
+            Self::Unused => "unused",
         }
     }
 }

@@ -172,7 +172,10 @@ impl SharedFiles {
     /// A download's bytes came from here, as far as this.
     pub fn ended(&self, how: LookupEnd) {
         self.counts.looked_up(how);
-        self.remote.body_ended(how != LookupEnd::Broken);
+        // What larder itself did not read to the end says nothing of it.
+        if how != LookupEnd::Unused {
+            self.remote.body_ended(how != LookupEnd::Broken);
+        }
     }
 
     /// The bytes were not those of their name. They are asked for no more, and written anew if this

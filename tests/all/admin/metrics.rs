@@ -80,6 +80,7 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "wrong",
                 "error",
                 "skipped",
+                "unused",
                 "present",
                 "lost",
                 "dropped",

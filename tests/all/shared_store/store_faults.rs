@@ -414,3 +414,73 @@ fn a_larder_that_only_reads_says_what_to_do_about_wrong_bytes() {
     assert!(shared.status.success(), "{shared:?}");
     assert_eq!(fleet.bucket.object(&key).body, file.bytes);
 }
+
+#[test]
+fn the_beginning_from_the_bucket_is_not_blamed_for_a_wrong_rest_from_upstream() {
+    let gitlab = GitLab::builder().storage(Storage::Redirect).start();
+    let file = Artifact::noise("big", "1.0", 400_000);
+    gitlab.publish(42, &file);
+    let address = path::project_file(42, &file);
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let filler = fleet.member(Larder::builder(&gitlab)).start();
+    filler
+        .client()
+        .token(token::READER)
+        .get(&address)
+        .expect(200);
+    uploaded(&filler, 1.0);
+    let relay = FaultyRelay::start(fleet.bucket.address);
+    relay.fails(RelayFault::Cuts { after: 100_000 });
+    let larder = fleet
+        .member_with(Larder::builder(&gitlab), Some(relay.address()), LIMITS)
+        .start();
+    let flip = Act::Flip { at: 300_000 }.at(Site::FileBody);
+    gitlab.plan(flip.containing(&file.filename).once());
+    gitlab.log().clear();
+    let reader = larder.client().token(token::READER);
+    assert_eq!(reader.get(&address).expect(200), &file.bytes[..]);
+    kept(&larder, &file);
+    assert_eq!(wholes(&gitlab), 1, "the rest was wrong");
+    assert_eq!(lookups(&larder, "broken"), 1.0);
+    assert_eq!(lookups(&larder, "wrong"), 0.0);
+    assert!(!larder.log().contains("the shared store holds other bytes"));
+    assert_eq!(larder.metric("larder_blocked_addresses"), Some(0.0));
+}
+
+#[test]
+fn a_body_that_no_client_wants_to_its_end_is_counted_once() {
+    let gitlab = GitLab::builder().storage(Storage::Redirect).start();
+    let file = Artifact::noise("big", "1.0", 1_000_000);
+    gitlab.publish(42, &file);
+    let address = path::project_file(42, &file);
+    let fleet = Fleet::new(Engine::SeaweedFs);
+    let filler = fleet.member(Larder::builder(&gitlab)).start();
+    filler
+        .client()
+        .token(token::READER)
+        .get(&address)
+        .expect(200);
+    uploaded(&filler, 1.0);
+    let relay = FaultyRelay::start(fleet.bucket.address);
+    relay.fails(RelayFault::Slow {
+        after: 150_000,
+        bytes_per_second: 40_000,
+    });
+    let lines = "read_timeout = \"20s\"\nmin_speed = \"1B\"\nverify_first = \"0B\"";
+    let section = "[files]\nfinish_after_abort_max = \"1KiB\"";
+    let builder = Larder::builder(&gitlab).sections(section);
+    let larder = fleet
+        .member_with(builder, Some(relay.address()), lines)
+        .start();
+    let reader = larder.client().token(token::READER);
+    let mut reading = reader.start("GET", &address, &[]);
+    let read = reading.read_body(50_000);
+    assert_eq!((reading.status(), read), (200, 50_000));
+    drop(reading);
+    patiently("it is given up and counted", || {
+        lookups(&larder, "unused") == 1.0
+    });
+    for result in ["hit", "broken", "wrong", "error"] {
+        assert_eq!(lookups(&larder, result), 0.0, "{result}");
+    }
+}
