@@ -52,6 +52,7 @@ impl Observed {
             dates: self.pages.dates(),
             policies: self.pages.policies(),
             pages: self.pages.page_counts(),
+            views: self.pages.views(),
             grants: self.access.reading(),
             store: self.store.reading(now),
             connections: self.metrics.connections.read(),

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::metrics::ConnectionReading;
 use crate::access::GrantReading;
 use crate::file::FilesReading;
-use crate::index::{DatesReading, GivenPages, PageCountsReading, PublicIndex};
+use crate::index::{DatesReading, GivenPages, PageCountsReading, PublicIndex, ViewReading};
 use crate::registry::policy::PolicyReading;
 use crate::store::{AdvisoryReading, StoreReading};
 use crate::upstream::{ParentReading, PeerReading};
@@ -41,6 +41,8 @@ pub struct Readings {
     pub policies: PolicyReading,
     /// Of upstream's pages.
     pub pages: PageCountsReading,
+    /// By name.
+    pub views: Vec<ViewReading>,
     pub grants: GrantReading,
     pub store: StoreReading,
     pub connections: ConnectionReading,

@@ -15,7 +15,7 @@ use crate::access::GrantCounts;
 use crate::admin::Metrics;
 use crate::app::config::Config;
 use crate::file::{Distrusted, DownloadCounts, RunningDownloads, SharedStoreCounts};
-use crate::index::{ChangeMark, DatesCounts, PageCounts};
+use crate::index::{ChangeMark, DatesCounts, PageCounts, ViewCounts};
 use crate::registry::policy::PolicyCounts;
 use crate::store::Store;
 use crate::upstream::{ParentState, PeerCounts};
@@ -47,6 +47,7 @@ pub struct Shared {
     pub dates_counts: Arc<DatesCounts>,
     pub policy_counts: Arc<PolicyCounts>,
     pub page_counts: Arc<PageCounts>,
+    pub view_counts: Arc<ViewCounts>,
     pub shared_store_counts: Arc<SharedStoreCounts>,
     /// Blobs of the shared store whose bytes were wrong.
     pub distrusted: Arc<Distrusted>,
@@ -86,6 +87,7 @@ impl Shared {
             dates_counts: Arc::default(),
             policy_counts: Arc::default(),
             page_counts: Arc::default(),
+            view_counts: Arc::default(),
             shared_store_counts: Arc::default(),
             distrusted: Arc::default(),
             taking: Arc::default(),

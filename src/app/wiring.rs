@@ -138,6 +138,7 @@ impl<'a> Parts<'a> {
             dates: self.dates()?,
             policy_counts: Arc::clone(&shared.policy_counts),
             page_counts: Arc::clone(&shared.page_counts),
+            view_counts: Arc::clone(&shared.view_counts),
             held: config.offline.then(|| store.holdings()),
         };
         Ok(Pages::new(

@@ -71,7 +71,7 @@ use recent::RecentPages;
 pub use refresh::RefreshedPage;
 pub use request::{Located, PageReply, PageRequest};
 pub use sources::{MirrorPages, PageSources};
-pub use views::{View, ViewConfig, ViewReply};
+pub use views::{SourceReading, View, ViewConfig, ViewCounts, ViewReading, ViewReply};
 
 /// For `benches/micro.rs` alone.
 #[doc(hidden)]
@@ -110,6 +110,7 @@ impl Pages {
     ) -> Arc<Self> {
         let remembered_for = config.ttl.0.min(dependencies.access.cache_ttl());
         let holdings = dependencies.held.clone();
+        dependencies.view_counts.keep(sources.views());
         let fetcher = Fetcher::new(config, sources, dependencies);
         let offline = holdings.map(|holdings| {
             let memory = fetcher.config.memory.0;
@@ -257,6 +258,17 @@ impl Pages {
     /// What pages said of their projects, and what changed on them.
     pub fn page_counts(&self) -> PageCountsReading {
         self.fetcher.dependencies.page_counts.reading()
+    }
+
+    /// What each view answered.
+    pub fn views(&self) -> Vec<ViewReading> {
+        let counts = &self.fetcher.dependencies.view_counts;
+        let mut views = Vec::new();
+        for view in self.fetcher.sources.views() {
+            views.push(counts.read(view));
+        }
+        views.sort_by(|one, other| one.name.cmp(&other.name));
+        views
     }
 
     /// What was learned of the files of GitLab's pages.

@@ -138,6 +138,10 @@ impl PageSources {
         self.views.get(scope)
     }
 
+    pub(super) fn views(&self) -> impl Iterator<Item = &View> {
+        self.views.values()
+    }
+
     /// What a caller must be let read to be given anything of this mirror.
     pub(super) fn audience(&self, scope: &Scope) -> Option<&Scope> {
         self.mirror(scope)?.audience.as_ref()

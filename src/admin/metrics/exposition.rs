@@ -14,6 +14,7 @@ use prometheus_client::registry::Unit;
 use super::families::{Families, Labels};
 use super::policy_families::{advisories, pages, policies};
 use super::process::ProcessReading;
+use super::view_families::views;
 use crate::admin::health::{Health, REASONS};
 use crate::admin::readings::Readings;
 use crate::file::SharedStoreReading;
@@ -37,6 +38,7 @@ impl Collector for Looked {
         upload_dates(all, &mut families)?;
         policies(all, &mut families)?;
         pages(&all.pages, &mut families)?;
+        views(&all.views, &mut families)?;
         shared_store(all.files.shared_store.as_ref(), &mut families)?;
         store(all, &mut families)?;
         callers(all, &mut families)?;

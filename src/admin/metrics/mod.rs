@@ -11,6 +11,7 @@ mod history;
 mod plain_text;
 mod policy_families;
 mod process;
+mod view_families;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;

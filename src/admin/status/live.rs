@@ -319,6 +319,9 @@ pub(super) fn about(report: &Report) -> Markup {
                 @if !report.projects.sentence.is_empty() {
                     div.wide { dt { "Projects, as their indexes have them" } dd { (report.projects.sentence) } }
                 }
+                @for view in &report.views {
+                    div.wide { dt { "View" } dd { (view.sentence) } }
+                }
                 div { dt { "Page fetches under way" } dd { (grouped(report.page_fetches)) } }
                 div { dt { "Authorization cache, entries" } dd { "about " (grouped(report.auth_cache_entries)) } }
                 @for parent in &report.parents {

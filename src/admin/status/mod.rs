@@ -25,6 +25,7 @@ mod report;
 mod setup;
 mod shared_store_report;
 mod upstream_report;
+mod view_report;
 mod words;
 
 use address::Origin;

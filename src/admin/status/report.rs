@@ -13,6 +13,7 @@ use super::parent_report::ParentReport;
 use super::policy_report::{PoliciesReport, ProjectsReport, UploadDatesReport};
 use super::shared_store_report::SharedStoreReport;
 use super::upstream_report::UpstreamReport;
+use super::view_report::ViewReport;
 use super::words::{counted, share, time};
 use crate::admin::metrics::{Failures, Served, Window};
 use crate::admin::{CertificateReading, Health};
@@ -58,6 +59,8 @@ pub(super) struct Report {
     pub upload_dates: UploadDatesReport,
     pub policies: PoliciesReport,
     pub projects: ProjectsReport,
+    /// By name.
+    pub views: Vec<ViewReport>,
     pub page_fetches: u64,
     pub auth_cache_entries: u64,
 }
@@ -222,6 +225,7 @@ impl Report {
             upload_dates: UploadDatesReport::of(readings.dates),
             policies: PoliciesReport::of(&readings.policies, readings.advisories.as_ref()),
             projects: ProjectsReport::of(&readings.pages),
+            views: readings.views.iter().map(ViewReport::of).collect(),
             page_fetches: readings.page_fetches,
             auth_cache_entries: readings.grants.held,
         }

@@ -30,6 +30,7 @@ use super::error::PageError;
 use super::page_counts::PageCounts;
 use super::request::{PageReply, PageRequest};
 use super::sources::PageSources;
+use super::views::ViewCounts;
 use crate::access::{Access, AuthVerdict, Authorization, Fingerprint, Permit, verdict};
 use crate::registry::policy::{JudgedFile, PolicyCounts, PolicyRefusal};
 use crate::registry::{KnownBad, PageRef, ScopeKind};
@@ -122,6 +123,8 @@ pub struct PageDependencies {
     pub policy_counts: Arc<PolicyCounts>,
     /// What pages say of their projects, and what changes on them.
     pub page_counts: Arc<PageCounts>,
+    /// What became of requests to views.
+    pub view_counts: Arc<ViewCounts>,
     /// Offline: what is here is all there is.
     pub held: Option<Holdings>,
 }

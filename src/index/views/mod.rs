@@ -7,6 +7,7 @@
 
 mod absence;
 mod config;
+mod counts;
 mod list;
 
 use std::time::Instant;
@@ -22,6 +23,7 @@ use crate::values::cache_status::CacheStatus;
 
 use absence::SourceAnswer;
 pub use config::{View, ViewConfig};
+pub use counts::{SourceReading, ViewCounts, ViewReading};
 
 /// A view's answer.
 pub struct ViewReply {
@@ -47,11 +49,23 @@ impl Pages {
         self.fetcher.sources.view(scope)
     }
 
-    /// Answers a request for a page of a view.
+    /// Answers a request for a page of a view, and counts what became of it.
     ///
     /// # Errors
     /// When a source does not tell whether it has the name; the next one is not asked then.
     pub async fn view_page(
+        &self,
+        view: &View,
+        request: &PageRequest,
+        now: Instant,
+    ) -> Result<ViewReply, PageError> {
+        let answered = self.ask_sources(view, request, now).await;
+        let counts = &self.fetcher.dependencies.view_counts;
+        counts.count(view, &answered);
+        answered
+    }
+
+    async fn ask_sources(
         &self,
         view: &View,
         request: &PageRequest,

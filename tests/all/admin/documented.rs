@@ -55,6 +55,7 @@ const SCENARIOS: &[Scenario] = &[
     AHEAD,
     DATES,
     POLICIES,
+    VIEWS,
     LOG_LOST,
     ABANDONED,
     EMPTIED,
@@ -932,6 +933,57 @@ const POLICIES: Scenario = Scenario {
 #[test]
 fn what_policies_keep_back_is_counted() {
     shows(&POLICIES);
+}
+
+const VIEWS: Scenario = Scenario {
+    shows: &[
+        "larder_view_answers_total{view=\"all\",source=\"1\"}",
+        "larder_view_answers_total{view=\"all\",source=\"2\"}",
+        "larder_view_answers_total{view=\"all\",source=\"none\"}",
+        "larder_view_answers_total{view=\"all\",source=\"list\"}",
+        "larder_view_errors_total{view=\"all\",reason=\"refused\"}",
+        "larder_view_errors_total{view=\"all\",reason=\"failed\"}",
+        "larder_view_errors_total{view=\"all\",reason=\"too_large\"} == 0",
+    ],
+    play: |look| {
+        let index = PublicIndex::start();
+        index.publish(Distribution::new("left.pad", "1.3").wheel());
+        let gitlab = GitLab::start();
+        let larder = Larder::builder(&gitlab)
+            .mirror("pypi", &index)
+            .forward("deny")
+            .sections("[[views]]\nname = \"all\"\nsources = [\"projects/42\", \"pypi\"]")
+            .start();
+        for (page, status) in [
+            ("my-pkg/", 200),
+            ("left-pad/", 200),
+            ("nowhere/", 404),
+            ("", 200),
+        ] {
+            let page = format!("/all/simple/{page}");
+            reader(&larder).get(&page).expect(status);
+        }
+        assert_eq!(larder.client().get("/all/simple/my-pkg/").status, 401);
+        index.stop();
+        assert_eq!(reader(&larder).get("/all/simple/another/").status, 504);
+        look(&larder.client());
+        let status = larder.client().get("/-/status").json();
+        let view = &status["views"][0];
+        assert_eq!(view["name"], "all", "{status}");
+        let counted = serde_json::json!([
+            {"source": 1, "upstream": "gitlab", "pages": 1},
+            {"source": 2, "upstream": "pypi", "pages": 1},
+        ]);
+        assert_eq!(view["sources"], counted, "{status}");
+        let page = larder.client().get_with("/-/", &[("Accept", "text/html")]).text();
+        assert!(page.contains("1 page by source 1 (gitlab)"), "{page}");
+        assert!(!page.contains("projects/42"), "{page}");
+    },
+};
+
+#[test]
+fn what_views_answer_is_counted_by_source() {
+    shows(&VIEWS);
 }
 
 const NO_GITLAB: Scenario = Scenario {

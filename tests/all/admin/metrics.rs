@@ -120,8 +120,15 @@ fn closed_sets() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "per_client",
                 "crowded",
                 "tls",
+                // Why no source of a view answered.
+                "refused",
+                "failed",
+                "unknown",
+                "too_large",
             ],
         ),
+        ("view", vec!["all"]),
+        ("source", vec!["1", "2", "list", "none"]),
         (
             "policy",
             vec!["min_age", "undated", "malware", "vulnerable", "quarantined"],

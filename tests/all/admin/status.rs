@@ -56,7 +56,11 @@ fn between<'t>(text: &'t str, start: &str, end: &str) -> &'t str {
 fn the_status_is_what_docs_status_md_says() {
     let gitlab = GitLab::start();
     let index = PublicIndex::start();
-    let larder = Larder::builder(&gitlab).mirror("pypi", &index).start();
+    let larder = Larder::builder(&gitlab)
+        .mirror("pypi", &index)
+        .sections("[[views]]\nname = \"all\"\nsources = [\"projects/42\", \"pypi\"]")
+        .start();
+    larder.client().get("/all/simple/my-pkg/").expect(401);
     let status = status(&larder);
     assert_eq!(status["schema"], 1);
     assert_eq!(status["state"]["word"], "ok", "{status}");

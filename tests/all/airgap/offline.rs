@@ -570,6 +570,7 @@ fn a_page_follows_the_store() {
         dates: UploadDates::new(&IndexConfig::default(), dates),
         policy_counts: Arc::default(),
         page_counts: Arc::default(),
+        view_counts: Arc::default(),
         held: Some(store.holdings()),
     };
     let private = PrivateNames::parse(&[]).expect("none");
