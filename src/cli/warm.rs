@@ -239,14 +239,14 @@ fn prepare(
     }
     let mut from = Vec::new();
     for text in &arguments.from {
-        let sources = inputs::sources(text, context)?;
-        if arguments.record.is_some() && sources.len() > 1 {
+        let source = inputs::source(text, context)?;
+        if arguments.record.is_some() && context.sources.view(&source).is_some() {
             return Err(format!(
                 "--from {text}: pages are kept under the addresses of a view's sources, and a recorded client \
                  has one index: name one of them"
             ));
         }
-        from.extend(sources);
+        from.push(source);
     }
     let choice = GroupChoice::new(
         &arguments.group,

@@ -143,7 +143,7 @@ impl Inputs {
             match context.route(&url) {
                 Some(Route::Page(page)) => self.add_index(&page.scope),
                 _ => match view_at(&url, context) {
-                    Some(view) => view.sources.iter().for_each(|scope| self.add_index(scope)),
+                    Some(view) => self.add_index(&view.scope),
                     None => self.not_served(&url, place, context),
                 },
             }
@@ -233,16 +233,15 @@ pub fn text_of(word: &str) -> Result<Option<String>, String> {
     }
 }
 
-/// A scope by its name, if it is one that this larder serves; of a view its sources.
-pub fn sources(text: &str, context: &CommandContext) -> Result<Vec<Scope>, String> {
-    let scope = Scope::named(text);
-    if let Some(scope) = &scope
-        && let Some(view) = context.sources.view(scope)
-    {
-        return Ok(view.sources.clone());
-    }
-    match scope {
-        Some(scope) if !scope.is_mirror() || context.is_served(&scope) => Ok(vec![scope]),
+/// A scope by its name, if it is one that this larder serves. A view is asked itself, so that which
+/// of its sources hears of a name, and which one answers for it, is for the daemon to say.
+pub fn source(text: &str, context: &CommandContext) -> Result<Scope, String> {
+    let is_here = |scope: &Scope| {
+        let is_view = context.sources.view(scope).is_some();
+        is_view || !scope.is_mirror() || context.is_served(scope)
+    };
+    match Scope::named(text) {
+        Some(scope) if is_here(&scope) => Ok(scope),
         _ => Err(format!(
             "--from {text}: is neither projects/ID, groups/ID nor one of the mirrors ({})",
             mirrors(context)

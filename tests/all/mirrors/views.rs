@@ -699,6 +699,37 @@ fn a_views_list_has_each_name_of_each_source_once() {
     assert_refused(&reply, 404, "too large");
 }
 
+/// Warms a larder by its view, and gives what it said of each file.
+fn warm(larder: &Larder, wanted: &str) -> String {
+    let token = larder.home().join("token");
+    std::fs::write(&token, token::READER).expect("a file");
+    let token = token.to_str().expect("a path");
+    let arguments = ["warm", wanted, "--from", "all", "--json", "--token-file", token];
+    let done = larder.command(&arguments);
+    assert!(done.status.success(), "{wanted}: {done:?}");
+    String::from_utf8_lossy(&done.stdout).into_owned()
+}
+
+/// As pip would: each package from the first source that has it, and of no name a source hears that
+/// may not answer for it.
+#[test]
+fn r31_warming_by_a_view_asks_no_source_more_than_a_client_would() {
+    let street = Street::new();
+    street.gitlab.publish(60, wheel("acme_own", "1.0"));
+    let view = format!("{VIEW}\nprivate_only = true");
+    let larder = street.builder(&view, NEVER_FRESH).start();
+    assert!(warm(&larder, "left.pad").contains("left_pad-1.3"));
+    assert_eq!(street.gitlab.log().count(Kind::Page), 0, "a public name");
+    street.index.log().clear();
+    assert!(warm(&larder, "acme.own").contains("acme_own-1.0"));
+    assert_eq!(street.index.log().len(), 0, "a private name");
+    // Without `private_only` the first source that has the name answers, and the mirror hears nothing.
+    let larder = street.larder();
+    assert!(warm(&larder, "gear").contains("gear-0.3"));
+    assert_eq!(street.index.log().len(), 0, "what a group has");
+    street.assert_innocent();
+}
+
 #[test]
 fn explain_tells_a_views_sources_and_which_one_answers() {
     let street = Street::new();
