@@ -10,6 +10,7 @@ use crate::registry::policy::PolicyRefusal;
 use crate::registry::{Filename, PageRef, Scope};
 use crate::simple::ProjectName;
 use crate::upstream::UpstreamError;
+use crate::values::byte_size::in_units;
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PageError {
@@ -54,9 +55,11 @@ pub enum PageError {
     )]
     SourceUnknown(Scope),
     #[error(
-        "the list of {0} is larger than index.page_size, so that this view has no list: ask for a project by its name"
+        "the list of {0} is larger than index.page_size ({max}), so that this view has no list: ask for a project by its \
+         name, or have more kept",
+        max = in_units(*.1)
     )]
-    ListTooLarge(Scope),
+    ListTooLarge(Scope, u64),
     #[error(
         "the mirror {0} is for callers whom GitLab lets read {1}, with a credential that GitLab knows"
     )]

@@ -63,7 +63,7 @@ fn of_page(why: &PageError) -> &'static str {
         PageError::Upstream(why) => why.cause(),
         PageError::NotAPage(_) => "not_a_page",
         PageError::Broken(_) => "broken",
-        PageError::TooLarge => "too_large",
+        PageError::TooLarge | PageError::ListTooLarge(..) => "too_large",
         PageError::PrivateName(_) => "private_package",
         PageError::NotListed => "not_listed",
         PageError::Policy(why) => why.reason.label(),
@@ -72,8 +72,7 @@ fn of_page(why: &PageError) -> &'static str {
         | PageError::CredentialWanted
         | PageError::UnknownCaller(_)
         | PageError::Hidden(_)
-        | PageError::SourceRefused(..)
-        | PageError::ListTooLarge(_) => "view",
+        | PageError::SourceRefused(..) => "view",
         PageError::NotInAudience(..) | PageError::AudienceUnknown(_) => "audience",
         PageError::NoPackage(_)
         | PageError::NothingOf(_)

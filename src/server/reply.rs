@@ -196,7 +196,6 @@ impl Refusal {
                 | PageError::UnknownCaller(_)
                 | PageError::Hidden(_)
                 | PageError::SourceRefused(..)
-                | PageError::ListTooLarge(_)
                 | PageError::NotInAudience(..)
                 | PageError::AudienceUnknown(_),
             ) => CacheStatus::new(Outcome::Denied),
@@ -226,8 +225,7 @@ fn page_status(why: &PageError) -> StatusCode {
         | PageError::NoPackage(_)
         | PageError::NothingOf(_)
         | PageError::NotHeld(_)
-        | PageError::NotPrivate(_)
-        | PageError::ListTooLarge(_) => StatusCode::NOT_FOUND,
+        | PageError::NotPrivate(_) => StatusCode::NOT_FOUND,
         PageError::CredentialWanted | PageError::AudienceUnknown(_) => StatusCode::UNAUTHORIZED,
         PageError::UnknownCaller(_)
         | PageError::Hidden(_)
@@ -236,9 +234,10 @@ fn page_status(why: &PageError) -> StatusCode {
         PageError::SourceUnknown(_) => StatusCode::GATEWAY_TIMEOUT,
         PageError::Policy(_) => StatusCode::FORBIDDEN,
         PageError::Closed => StatusCode::SERVICE_UNAVAILABLE,
-        PageError::NotAPage(_) | PageError::Broken(_) | PageError::TooLarge => {
-            StatusCode::BAD_GATEWAY
-        }
+        PageError::NotAPage(_)
+        | PageError::Broken(_)
+        | PageError::TooLarge
+        | PageError::ListTooLarge(..) => StatusCode::BAD_GATEWAY,
         PageError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

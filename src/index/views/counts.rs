@@ -138,7 +138,7 @@ fn of_error(why: &PageError) -> ViewOutcome {
         | PageError::NotInAudience(..)
         | PageError::AudienceUnknown(_) => ViewOutcome::Error(REFUSED),
         PageError::SourceUnknown(_) | PageError::NothingOf(_) => ViewOutcome::Error(UNKNOWN),
-        PageError::ListTooLarge(_) => ViewOutcome::Error(TOO_LARGE),
+        PageError::ListTooLarge(..) => ViewOutcome::Error(TOO_LARGE),
         PageError::Upstream(_)
         | PageError::NotAPage(_)
         | PageError::Broken(_)

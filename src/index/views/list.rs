@@ -65,7 +65,10 @@ impl Pages {
                     names.extend(self.names_on(view, source, &page)?);
                     proof = Some((permit, status));
                 }
-                PageReply::Stream(_) => return Err(PageError::ListTooLarge(source.clone())),
+                PageReply::Stream(_) => {
+                    let max = self.fetcher.config.page_size.bytes() as u64;
+                    return Err(PageError::ListTooLarge(source.clone(), max));
+                }
                 PageReply::PassThrough(answer) if answer.is_for_caller() => {
                     return Ok(PageReply::PassThrough(answer));
                 }

@@ -696,7 +696,9 @@ fn a_views_list_has_each_name_of_each_source_once() {
         .start();
     street.index.resume();
     let reply = get_as(&reader(&small), "/all/simple/", JSON);
-    assert_refused(&reply, 404, "too large");
+    assert_refused(&reply, 502, "too large");
+    let said = reply.text();
+    assert!(said.contains("index.page_size (64 B)"), "{said}");
 }
 
 /// Warms a larder by its view, and gives what it said of each file.
