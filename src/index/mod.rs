@@ -431,7 +431,10 @@ impl Pages {
     ) -> Result<PageReply, PageError> {
         let access = self.fetcher.access();
         let changes = self.fetcher.changes().read();
-        if let Some(mirror) = self.forwards.recall(request, now, changes, access) {
+        let known = self.forwards.recall(request, now, changes, access);
+        if let Some(mirror) = known
+            && Box::pin(self.may_stand_in(&request.page)).await?
+        {
             self.refuse_private(request.page.name.as_ref())?;
             return Box::pin(self.in_place(request, mirror, now)).await;
         }
@@ -508,6 +511,14 @@ impl Pages {
             ..request.clone()
         };
         Box::pin(self.mirrored(&in_place, now)).await
+    }
+
+    /// Whether GitLab's "not here" still counts, which may have been no redirect of its own.
+    async fn may_stand_in(&self, page: &PageRef) -> Result<bool, PageError> {
+        if !self.fetcher.dependencies.upstream.forwards_not_found() {
+            return Ok(true);
+        }
+        self.is_still_absent(page).await
     }
 
     /// The mirror that answers in place of a GitLab which does not forward itself, where

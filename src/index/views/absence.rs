@@ -14,7 +14,8 @@
 //! credential is asked for one; one whose credential GitLab takes for none where it does not know
 //! it (Basic, `Deploy-Token`) counts as known only where a caller without a credential gets
 //! nothing; and a name that the group once gave to any caller is hidden, or was deleted, and is
-//! looked for no further. Must not know mirrors.
+//! looked for no further, also where its absence was remembered
+//! before. Must not know mirrors.
 
 use std::time::Instant;
 
@@ -67,7 +68,7 @@ impl Pages {
         let changes = self.fetcher.changes().read();
         let access = self.fetcher.access();
         let known = self.absences.recall(request, now, changes, access);
-        if known.is_some() {
+        if known.is_some() && self.is_still_absent(&request.page).await? {
             return Ok(SourceAnswer::Lacks);
         }
         match self.own(request, now).await {
@@ -161,6 +162,18 @@ impl Pages {
         };
         self.open_scopes.remember(&page.scope, is_open, asked);
         Ok(is_open)
+    }
+
+    /// Whether what GitLab said to a caller of a name that it does not show still means that there is
+    /// none: a group may have given the name to another caller since.
+    ///
+    /// # Errors
+    /// When that cannot be known.
+    pub(in crate::index) async fn is_still_absent(
+        &self,
+        page: &PageRef,
+    ) -> Result<bool, PageError> {
+        Ok(page.scope.kind() != ScopeKind::Group || !self.had_page(page).await?)
     }
 
     /// Whether any caller was ever given this page, as far as memory and the store know. Memory

@@ -304,6 +304,44 @@ fn r31_a_name_that_a_group_hides_from_a_caller_is_looked_for_no_further() {
     );
 }
 
+/// What GitLab said to one caller is remembered; since then the group gave the name to another.
+#[test]
+fn r31_a_remembered_absence_ends_when_the_group_gives_the_name_to_another() {
+    for forwarding in [true, false] {
+        let street = Street::new();
+        street.gitlab.set(|settings| settings.forwarding = forwarding);
+        let view = "[[views]]\nname = \"all\"\nsources = [\"groups/7\", \"pypi\"]";
+        let remembering = format!("{view}\n[index]\nttl = \"300s\"\n[auth]\ncache_ttl = \"300s\"");
+        let viewed = street.builder(&remembering, "").start();
+        let in_place = Larder::builder(&street.gitlab)
+            .mirror("pypi", &street.index)
+            .forward("pypi")
+            .gitlab_setting("forward_not_found = true")
+            .sections("[index]\nttl = \"300s\"\n[auth]\ncache_ttl = \"300s\"")
+            .start();
+        for (larder, address) in [
+            (&viewed, page("gear")),
+            (&in_place, path::group_page(7, "gear")),
+        ] {
+            let narrow = larder.client().token(token::WIDGETS_READER);
+            for accept in FORMATS {
+                let case = format!("{forwarding} {address} {accept}");
+                let reply = get_as(&narrow, &address, accept);
+                assert_eq!(names(&reply), ["gear-99.0-py3-none-any.whl"], "{case}");
+            }
+            let reply = get_as(&reader(larder), &address, JSON);
+            assert_eq!(names(&reply), ["gear-0.3-py3-none-any.whl"], "{address}");
+            for accept in FORMATS {
+                let reply = get_as(&narrow, &address, accept);
+                // GitLab's own redirect is its own word at its own address.
+                let is_redirect = forwarding && address.starts_with("/api/");
+                let expected = if is_redirect { 200 } else { 403 };
+                assert_eq!(reply.status, expected, "{forwarding} {address}: {reply:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn r31_a_group_that_anyone_may_see_lacks_a_name_for_callers_that_gitlab_knows() {
     let street = Street::new();
