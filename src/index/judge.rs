@@ -13,9 +13,15 @@ use super::cache::page::Page;
 use super::request::{PageReply, PageRequest};
 use crate::access::Caller;
 use crate::registry::policy::{JudgedFile, PolicyRefusal};
-use crate::registry::{FileRef, PageRef};
+use crate::registry::{FileRef, KnownBad, PageRef};
 use crate::simple::{Format, ProjectName, ProjectStatus, project_candidates, usual_project};
 use crate::values::clock;
+
+/// A file that is given, and what is known of it.
+pub struct FileNotice {
+    filename: String,
+    known: KnownBad,
+}
 
 /// What is known of a file's age.
 #[derive(Default)]
@@ -29,7 +35,8 @@ struct FileAge {
 
 impl Pages {
     /// Judges a file of GitLab's by what is known of it. Where its date is not known, its project's
-    /// page is asked for in the caller's name, which has GitLab asked for dates.
+    /// page is asked for in the caller's name, which has GitLab asked for dates. Counts nothing: the
+    /// caller may be none that GitLab lets see the file, and any client may read the counts.
     ///
     /// # Errors
     /// Why no caller may have it.
@@ -40,7 +47,7 @@ impl Pages {
         now: Instant,
     ) -> Result<(), PolicyRefusal> {
         if let Some((project, status)) = self.quarantine_of(file).await {
-            return self.fetcher.judge(&JudgedFile {
+            return self.fetcher.check(&JudgedFile {
                 source: &file.scope,
                 project: Some(&project),
                 filename: file.filename.as_str(),
@@ -72,7 +79,40 @@ impl Pages {
         if age.is_unreadable {
             judged = judged.with_unreadable_facts();
         }
-        self.fetcher.judge(&judged)
+        self.fetcher.check(&judged)
+    }
+
+    /// Counts a policy's refusal that a caller is told who may see the file.
+    pub fn count_refusal(&self, refusal: &PolicyRefusal) {
+        self.fetcher.count_refusal(refusal);
+    }
+
+    /// What is to be said of a file of GitLab's once it is given; of a mirror's it is said when its
+    /// page is looked at.
+    pub fn notice(&self, file: &FileRef) -> Option<FileNotice> {
+        let policies = self.fetcher.sources.policies();
+        if file.scope.is_mirror() || !policies.judge_any(&file.scope) {
+            return None;
+        }
+        let filename = file.filename.as_str();
+        let known = policies.notice(&JudgedFile {
+            source: &file.scope,
+            project: None,
+            filename,
+            uploaded: None,
+            first_seen: None,
+            status: None,
+        })?;
+        Some(FileNotice {
+            filename: filename.to_owned(),
+            known,
+        })
+    }
+
+    /// Says it.
+    pub fn note_given(&self, notice: &FileNotice) {
+        self.fetcher
+            .say_vulnerable(&notice.filename, &notice.known);
     }
 
     /// The project of a file whose page said last that it is quarantined, if there is one.

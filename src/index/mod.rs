@@ -62,6 +62,7 @@ pub use fetch::body::PageStream;
 use fetch::{Fetched, Fetcher};
 pub use follow::PublicIndex;
 use follow::{FollowTarget, Following, offline_forward};
+pub use judge::FileNotice;
 pub use lookup::{PathLookup, lookup};
 use offline::OfflinePages;
 pub use page_counts::{PageCounts, PageCountsReading};

@@ -28,7 +28,7 @@ use super::services::Services;
 use super::{file_reply, log_entry, page_reply, target};
 use crate::access::Caller;
 use crate::file::{FileReply, FileRequest, Files};
-use crate::index::{AheadReader, Located, PageError, PageReply, PageRequest};
+use crate::index::{AheadReader, FileNotice, Located, PageError, PageReply, PageRequest};
 use crate::registry::{
     AdminEndpoint, FileRef, ListedFile, MirrorPath, PageRef, Route, RouteError, Scope,
 };
@@ -225,7 +225,9 @@ impl Services {
         if let Some(refusal) = self.refused_by_policy(&request, now).await? {
             return Ok(refusal);
         }
+        let notice = self.pages.notice(&request.file);
         let found = self.files.file(request, now).await?;
+        self.note_given(notice, &found);
         if let Some(reader) = reader
             && let Some(wheel) = wheel
             && let Some(required) = self.files.required_by_wheel(&wheel, &found, reader.most())
@@ -253,7 +255,19 @@ impl Services {
         };
         match Box::pin(self.files.refusal(request, now)).await? {
             Some(answer) => Ok(Some(reply::relayed(answer))),
-            None => Err(PageError::Policy(refusal).into()),
+            None => {
+                self.pages.count_refusal(&refusal);
+                Err(PageError::Policy(refusal).into())
+            }
+        }
+    }
+
+    /// Says what is to be said of a file, if this answer gives it.
+    fn note_given(&self, notice: Option<FileNotice>, found: &FileReply) {
+        if let Some(notice) = notice
+            && !matches!(found, FileReply::PassThrough(_))
+        {
+            self.pages.note_given(&notice);
         }
     }
 
@@ -269,7 +283,9 @@ impl Services {
         if let Some(refusal) = self.refused_by_policy(&request, now).await? {
             return Ok(refusal);
         }
+        let notice = self.pages.notice(&request.file);
         let found = self.files.metadata(request, now).await?;
+        self.note_given(notice, &found);
         self.read_ahead(reader, &found);
         let conditions = conditions.for_metadata(&found);
         file_reply::file(found, &conditions)

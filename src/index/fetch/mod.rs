@@ -248,28 +248,42 @@ impl Fetcher {
             || (policies.age(&key.page().scope).is_some() && self.lacks_dates(key, page))
     }
 
-    /// Judges a file that is asked for, and counts a refusal.
+    /// Judges a file that is asked for by a caller who may see it, and counts what is said.
     ///
     /// # Errors
     /// Why no caller may have it.
     pub fn judge(&self, file: &JudgedFile<'_>) -> Result<(), PolicyRefusal> {
-        let now = clock::wall();
-        let judged = self.sources.policies().judge(file, now).check(now);
+        let judged = self.check(file);
         if let Err(refusal) = &judged {
-            let counts = &self.dependencies.policy_counts;
-            counts.refuse(refusal.reason.label());
+            self.count_refusal(refusal);
         } else if let Some(known) = self.sources.policies().notice(file) {
-            self.say_vulnerable(file, &known);
+            self.say_vulnerable(file.filename, &known);
         }
         judged
     }
 
-    fn say_vulnerable(&self, file: &JudgedFile<'_>, known: &KnownBad) {
+    /// The judgement alone.
+    ///
+    /// # Errors
+    /// Why no caller may have it.
+    pub fn check(&self, file: &JudgedFile<'_>) -> Result<(), PolicyRefusal> {
+        let now = clock::wall();
+        self.sources.policies().judge(file, now).check(now)
+    }
+
+    /// Counts a refusal that a caller is told.
+    pub fn count_refusal(&self, refusal: &PolicyRefusal) {
         let counts = &self.dependencies.policy_counts;
-        if counts.give_vulnerable(file.filename, known) {
+        counts.refuse(refusal.reason.label());
+    }
+
+    /// Counts a file that is given although it is known to be vulnerable, and says so once.
+    pub fn say_vulnerable(&self, filename: &str, known: &KnownBad) {
+        let counts = &self.dependencies.policy_counts;
+        if counts.give_vulnerable(filename, known) {
             let severity = known.severity.unwrap_or_default();
             tracing::warn!(
-                file = file.filename,
+                file = filename,
                 id = %known.id,
                 %severity,
                 "a file with a known vulnerability is given (policy.vulnerable)"

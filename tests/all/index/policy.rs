@@ -205,6 +205,61 @@ fn r34_a_policy_is_told_to_callers_that_may_see_the_file() {
     }
 }
 
+/// Any client reads the metrics: a stranger's own request moves none of them by what a policy says.
+#[test]
+fn r34_a_stranger_counts_nothing_that_a_policy_says() {
+    let world = World::new();
+    let vulnerable = rated(record("GHSA-1111-1111-1111", PROJECT, &["1.0"]), "HIGH");
+    let records = Records::new(&[record("MAL-2026-6", "Some_Lib", &["6"]), vulnerable]);
+    let larder = Larder::builder(&world.gitlab)
+        .gitlab_setting("min_age = \"7d\"")
+        .sections(DATES)
+        .sections(&records.section(""))
+        .start();
+    let reader = larder.client().token(token::READER);
+    get_as(&reader, &path::project_page(42, PROJECT), JSON).expect(200);
+    let counted = || {
+        let text = larder.metrics();
+        let mut counted = Vec::new();
+        for line in text.lines() {
+            let is_policys = ["larder_policy_refusals_total", "larder_vulnerable_files_total"]
+                .iter()
+                .any(|name| line.starts_with(name));
+            if is_policys && !line.ends_with(" 0") {
+                counted.push(line.to_owned());
+            }
+        }
+        counted
+    };
+    let addresses = ["1.0", "2.0", "6.0"].map(|version| path::project_file(42, &artifact(version)));
+    for stranger in [
+        larder.client(),
+        larder.client().token("glpat-of-no-one-at-all"),
+        larder.client().token(token::STRANGER),
+    ] {
+        for address in &addresses {
+            for address in [address.clone(), format!("{address}.metadata")] {
+                for (how, reply) in asked(&stranger, &address, &"0".repeat(64)) {
+                    assert!(matches!(reply.status, 401 | 403 | 404), "{how}: {reply:?}");
+                }
+            }
+        }
+    }
+    assert_eq!(counted(), Vec::<String>::new(), "by strangers");
+    reader.get(&addresses[0]).expect(200);
+    for refused in &addresses[1..] {
+        assert_eq!(reader.get(refused).status, 403);
+    }
+    let by_reader = [
+        "larder_policy_refusals_total{policy=\"malware\"} 1",
+        "larder_policy_refusals_total{policy=\"min_age\"} 1",
+        "larder_vulnerable_files_total{severity=\"high\"} 1",
+    ];
+    let mut found = counted();
+    found.sort();
+    assert_eq!(found, by_reader);
+}
+
 /// GitLab tells no date: what `undated` says counts, from the first page on.
 #[test]
 fn r34_files_of_gitlabs_without_a_date_go_by_undated() {
