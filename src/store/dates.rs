@@ -3,8 +3,8 @@
 //! A date is kept for as long as the page goes on listing its file: the date of a file does not
 //! change, but a file that was deleted and uploaded again is as old as its second upload. Of a file
 //! without a date is kept when a page first listed it, where the operator lets that count. Of the
-//! pages of groups and mirrors nothing is ever forgotten: what a caller is shown of a group says
-//! nothing of the rest.
+//! pages of groups and mirrors no date is ever forgotten, because what a caller is shown of a group
+//! says nothing of the rest, and a first-seen day only where there are too many.
 //!
 //! One small file for each page that has any, replaced as a whole: a line with the page's path, and
 //! one for each of its files. A line that cannot be read is none. They count towards no budget, are
@@ -177,6 +177,30 @@ impl PageDates {
         self.seen.values().flatten()
     }
 
+    pub fn seen_len(&self) -> usize {
+        self.seen_count
+    }
+
+    /// Forgets when files were first seen that are not among these, and gives how many those were.
+    pub fn keep_seen(&mut self, listed: &[(Digest, String)]) -> usize {
+        let mut names = HashSet::new();
+        for (digest, filename) in listed {
+            names.insert((*digest, filename.as_str()));
+        }
+        self.retain_seen(&names)
+    }
+
+    fn retain_seen(&mut self, names: &HashSet<(Digest, &str)>) -> usize {
+        let before = self.seen_count;
+        self.seen_count = 0;
+        for (digest, named) in &mut self.seen {
+            named.retain(|file| names.contains(&(*digest, file.filename.as_str())));
+            self.seen_count += named.len();
+        }
+        self.seen.retain(|_, named| !named.is_empty());
+        before - self.seen_count
+    }
+
     /// Whether anything is known of a file that is not among these.
     pub fn has_others<'f>(&self, listed: impl Iterator<Item = &'f FileRef>) -> bool {
         if self.is_empty() {
@@ -200,9 +224,8 @@ impl PageDates {
         for file in listed {
             names.insert((file.digest, file.filename.as_str()));
         }
-        let before = self.count + self.seen_count;
+        let before = self.count;
         self.count = 0;
-        self.seen_count = 0;
         for (digest, named) in &mut self.files {
             named.retain(|file| names.contains(&(*digest, file.filename.as_str())));
             self.count += named.len();
@@ -212,12 +235,7 @@ impl PageDates {
         for file in self.files.values().flatten() {
             self.mark = self.mark.wrapping_add(mark_of(file));
         }
-        for (digest, named) in &mut self.seen {
-            named.retain(|file| names.contains(&(*digest, file.filename.as_str())));
-            self.seen_count += named.len();
-        }
-        self.seen.retain(|_, named| !named.is_empty());
-        before - self.count - self.seen_count
+        before - self.count + self.retain_seen(&names)
     }
 
     fn lines(&self) -> Vec<FileLine> {
@@ -333,6 +351,19 @@ impl DateStore {
         let _one_at_a_time = self.changing.lock();
         let mut dates = self.read(page)?;
         if dates.keep_listed(listed.iter()) > 0 {
+            self.replace(page, &dates)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets when files of a page were first seen that are not among these. Blocks.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or written.
+    pub fn keep_seen(&self, page: &PageRef, listed: &[(Digest, String)]) -> Result<(), StoreError> {
+        let _one_at_a_time = self.changing.lock();
+        let mut dates = self.read(page)?;
+        if dates.keep_seen(listed) > 0 {
             self.replace(page, &dates)?;
         }
         Ok(())

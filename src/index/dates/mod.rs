@@ -40,6 +40,9 @@ const LEFT_ALONE_FOR: Duration = Duration::from_secs(3600);
 /// A page about which a credential was refused rests for so long, whoever is given it.
 const REFUSED_REST: Duration = Duration::from_secs(60);
 
+/// First-seen days that are kept of one page, whether it lists their files or not.
+const SEEN_MAX: usize = 2000;
+
 /// Pages and credentials remembered to be left alone.
 const LEFT_ALONE_MAX: u64 = 65_536;
 
@@ -448,6 +451,28 @@ impl UploadDates {
             tracing::warn!(error = %why, page = %page.path(), "upload dates of files that are gone cannot be removed from the disk");
         }
         forgotten
+    }
+
+    /// A page has just come that lists these files without a date. What was first seen of a page is
+    /// bounded: of more files than that, those that it lists no more are forgotten. Sooner nothing is,
+    /// because a day that is lost cannot be learned again, and a page may lack files for a moment, or
+    /// for one caller.
+    pub async fn bound_seen(self: &Arc<Self>, page: &PageRef, listed: Vec<(Digest, String)>) {
+        if self.of(page).await.seen_len() <= SEEN_MAX {
+            return;
+        }
+        let _one_at_a_time = self.change(page).await;
+        let mut dates = PageDates::clone(&*self.of(page).await);
+        if dates.keep_seen(&listed) == 0 {
+            return;
+        }
+        self.known.insert(page.clone(), Arc::new(dates));
+        let store = Arc::clone(&self.dependencies.store);
+        let of = page.clone();
+        let kept = correlation::spawn_blocking(move || store.keep_seen(&of, &listed)).await;
+        if let Ok(Err(why)) = kept {
+            tracing::warn!(error = %why, page = %page.path(), "first-seen days of files that are gone cannot be removed from the disk");
+        }
     }
 
     /// Keeps what was learned, for the page, and where it is looked up by file, for the page of the

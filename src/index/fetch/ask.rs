@@ -185,6 +185,8 @@ impl Fetcher {
         let listed = rewritten.collected.all_of_gitlab();
         let written = rewritten.collected.written.as_ref();
         let forgotten = self.keep_dates_of(address, written, &listed).await;
+        let seen = std::mem::take(&mut rewritten.collected.seen);
+        self.dependencies.dates.bound_seen(address, seen).await;
         // Of those that are gone the page shows none: whatever else is learned makes it anew.
         rewritten.dates_known = rewritten.dates_known.wrapping_sub(forgotten);
         let job = RewriteJob {

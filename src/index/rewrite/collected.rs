@@ -12,6 +12,7 @@ use super::mirror_files::Noted;
 use crate::registry::policy::PolicyVerdict;
 use crate::registry::{FileRef, Scope};
 use crate::store::{DatedFile, SeenFile, WheelMark};
+use crate::values::digest::Digest;
 
 /// File hosts that one page may bring up.
 const NEW_HOSTS_MAX: usize = 8;
@@ -46,6 +47,8 @@ pub struct Collected {
     pub written: Option<Scope>,
     /// Files without a date that no page listed before, where that counts.
     pub newly_seen: Vec<SeenFile>,
+    /// Files without a date that the page lists, where that counts: sha256 and name.
+    pub seen: Vec<(Digest, String)>,
     /// Hosts of files with a sha256 that were not judged yet.
     pub new_hosts: Vec<Url>,
     /// Files whose links lead past larder.

@@ -34,6 +34,10 @@ impl LinkPolicy {
             uploaded = uploaded.max(known.and_then(|facts| facts.upload_time));
             if uploaded.is_none() && self.policies.counts_first_seen(source) {
                 first_seen = dates.first_seen(digest, &entry.name);
+                if !collected.passing {
+                    let name = entry.name.clone().into_owned();
+                    collected.seen.push((digest, name));
+                }
                 if first_seen.is_none() {
                     let seen = SeenFile {
                         digest,

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::common::advisories::{Records, rated, record};
 use crate::common::delivery::{eventually, patiently};
-use crate::common::mirror::{FORMATS, JSON, file, get_as, names, page};
+use crate::common::mirror::{FORMATS, HTML, JSON, file, get_as, names, page};
 use crate::support::larder::Builder;
 use crate::support::{
     Artifact, Client, Distribution, GitLab, Larder, NewFile, Offer, PublicIndex, Reply, path, token,
@@ -340,6 +340,67 @@ fn r34_first_seen_files_ripen_and_are_carried() {
             assert_refused(&reply, "first seen here", min_age);
         }
     }
+}
+
+/// Files come and go on an index without dates: what is remembered of them is bounded, and what is
+/// listed keeps its day.
+#[test]
+fn r34_first_seen_days_of_files_that_are_gone_are_bounded() {
+    const FILES_EACH: usize = 1500;
+    let gitlab = GitLab::start();
+    let index = PublicIndex::start();
+    let larder = Larder::builder(&gitlab)
+        .mirror_with(
+            "pypi",
+            &index,
+            "ttl = \"0s\"\nmin_age = \"1s\"\nundated = \"first-seen\"",
+        )
+        .start();
+    let list = |generation: usize| {
+        let mut body = String::from("<!DOCTYPE html>\n<html><body>\n");
+        let mut add = |version: &str, digest: usize| {
+            let name = format!("{PROJECT}-{version}.tar.gz");
+            let href = format!("{}{name}#sha256={digest:064x}", index.files_prefix());
+            body += &format!("<a href=\"{href}\">{name}</a><br>\n");
+        };
+        add("0.1", 1);
+        for file in 0..FILES_EACH {
+            add(&format!("{generation}.{file}"), generation * 10_000 + file);
+        }
+        body += "</body></html>";
+        index.serve_verbatim(PROJECT, "text/html", body);
+        get_as(&larder.client(), &page(PROJECT), HTML).expect(200);
+    };
+    let kept = || {
+        let mut days = Vec::new();
+        for file in walk(&larder.cache_dir().join("dates")) {
+            let text = std::fs::read_to_string(file).expect("text");
+            days.extend(text.lines().filter(|line| line.contains("first_seen")).map(str::to_owned));
+        }
+        days
+    };
+    list(1);
+    let first = kept();
+    assert_eq!(first.len(), FILES_EACH + 1);
+    let old = first.iter().find(|line| line.contains("-0.1.tar.gz")).expect("it is listed");
+    for generation in 2..6 {
+        list(generation);
+        let now = kept();
+        assert!(now.len() <= 2000 + FILES_EACH, "{generation}: {}", now.len());
+        assert!(now.contains(old), "{generation}: what is listed keeps its day");
+    }
+}
+
+/// Every file below a folder.
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        match entry.path() {
+            path if path.is_dir() => files.extend(walk(&path)),
+            path => files.push(path),
+        }
+    }
+    files
 }
 
 /// The far side of an air gap decides as the near one does: by GitLab's dates, at the files' own
