@@ -8,7 +8,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::folder::Folder;
 use super::layout::Layout;
 use crate::registry::PageRef;
 use crate::registry::policy::{ExceptionConfig, PolicyException};
-use crate::simple::ProjectStatus;
+use crate::simple::{ProjectName, ProjectStatus};
 
 /// Longest file that is read, and so that is written.
 const BYTES_MAX: u64 = 4 << 20;
@@ -43,9 +43,9 @@ pub struct LearnedFacts {
     pub public_indexes: BTreeMap<String, String>,
     /// By the URL of an index, the origins that its pages named as where files are.
     pub file_hosts: BTreeMap<String, Vec<String>>,
-    /// Those of `[[exceptions]]` that the newest signed bundle brought.
+    /// Those of `[[exceptions]]` that signed bundles brought, for each package the newest with it.
     pub exceptions: Vec<ExceptionConfig>,
-    /// When that bundle was made, in seconds of Unix time.
+    /// When the newest of them was made, in seconds of Unix time.
     pub exceptions_made: u64,
     /// By the URL of a parent, what it serves.
     pub parents: BTreeMap<String, ParentFacts>,
@@ -62,6 +62,32 @@ pub struct ParentFacts {
     pub mirrors: Vec<String>,
     /// Whether links of its pages may lead to files of the index that GitLab points to.
     pub has_public_index: bool,
+}
+
+/// What a signed bundle says of exceptions.
+pub struct BroughtExceptions<'b> {
+    pub exceptions: &'b [ExceptionConfig],
+    /// The packages whose pages it has.
+    pub carried: &'b HashSet<ProjectName>,
+    /// When it was made.
+    pub made: SystemTime,
+}
+
+impl BroughtExceptions<'_> {
+    /// These, and those known before that are of packages which the bundle does not carry.
+    fn with_others<'k>(&'k self, known: &'k [ExceptionConfig]) -> Vec<&'k ExceptionConfig> {
+        let mut all: Vec<_> = self.exceptions.iter().collect();
+        for written in known {
+            let is_carried = match ProjectName::parse(&written.package) {
+                Ok(name) => self.carried.contains(&name),
+                Err(_) => true,
+            };
+            if !is_carried && !self.exceptions.contains(written) {
+                all.push(written);
+            }
+        }
+        all
+    }
 }
 
 /// What became of the exceptions of a bundle.
@@ -152,32 +178,32 @@ impl Learned {
         })
     }
 
-    /// Notes the exceptions of a bundle that was made then, in place of those of bundles before:
-    /// what a newer bundle says no more is withdrawn. An older one changes nothing.
+    /// Notes the exceptions of a bundle, in place of those that bundles before brought for the packages
+    /// that it carries: what a newer bundle says no more of them is withdrawn. An older one changes
+    /// nothing.
     ///
     /// # Errors
     /// When the folder cannot be written; they are known here all the same.
     pub fn note_exceptions(
         &self,
-        brought: &[ExceptionConfig],
-        made: SystemTime,
+        brought: &BroughtExceptions<'_>,
         now: SystemTime,
     ) -> Result<NotedExceptions, StoreError> {
-        let made = made.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let made = brought.made.duration_since(UNIX_EPOCH).unwrap_or_default();
         let made = made.as_secs();
-        let mut holding = Vec::new();
-        let mut dropped = 0;
-        for written in brought {
-            match PolicyException::parse(written) {
-                Ok(exception) if exception.is_over(now) => {}
-                Ok(_) if holding.len() < EXCEPTIONS_MAX => holding.push(written.clone()),
-                Ok(_) | Err(_) => dropped += 1,
-            }
-        }
         let mut noted = NotedExceptions::Older;
+        let mut dropped = 0;
         self.change(|facts| {
             if made < facts.exceptions_made {
                 return;
+            }
+            let mut holding = Vec::new();
+            for written in brought.with_others(&facts.exceptions) {
+                match PolicyException::parse(written) {
+                    Ok(exception) if exception.is_over(now) => {}
+                    Ok(_) if holding.len() < EXCEPTIONS_MAX => holding.push(written.clone()),
+                    Ok(_) | Err(_) => dropped += 1,
+                }
             }
             noted = if facts.exceptions == holding {
                 NotedExceptions::Same
@@ -283,7 +309,7 @@ mod tests {
     type Checked = Result<(), Box<dyn std::error::Error>>;
 
     #[test]
-    fn the_newest_bundles_exceptions_are_all_there_are() -> Checked {
+    fn the_newest_bundles_exceptions_are_all_that_count_of_its_packages() -> Checked {
         let dir = tempfile::tempdir()?;
         let open = || Ok::<_, StoreError>(Learned::new(Folder::new(Layout::make(dir.path())?, 0)));
         let exception = |until: &str| ExceptionConfig {
@@ -295,6 +321,7 @@ mod tests {
         };
         let day = humantime::parse_rfc3339("2027-01-01T00:00:00Z")?;
         let at = |seconds| day + std::time::Duration::from_secs(seconds);
+        let carried = HashSet::from([ProjectName::parse("urllib3")?]);
         let long = vec![exception("2027-12-31")];
         let short = vec![exception("2027-02-01")];
         let over = vec![exception("2026-12-01")];
@@ -306,7 +333,12 @@ mod tests {
             (&over, 3, NotedExceptions::Replaced, &Vec::new()),
             (&short, 2, NotedExceptions::Older, &Vec::new()),
         ] {
-            assert_eq!(open()?.note_exceptions(brought, at(made), day)?, noted);
+            let brought = BroughtExceptions {
+                exceptions: brought,
+                carried: &carried,
+                made: at(made),
+            };
+            assert_eq!(open()?.note_exceptions(&brought, day)?, noted);
             assert_eq!(open()?.facts().exceptions, *left, "{noted:?} {made}");
         }
         let mut many = Vec::new();
@@ -316,8 +348,26 @@ mod tests {
             one.reason = "x".repeat(500);
             many.push(one);
         }
-        open()?.note_exceptions(&many, at(4), day)?;
+        let newest = |exceptions| BroughtExceptions {
+            exceptions,
+            carried: &carried,
+            made: at(4),
+        };
+        open()?.note_exceptions(&newest(&many), day)?;
         assert_eq!(open()?.facts().exceptions.len(), EXCEPTIONS_MAX);
+
+        // A bundle without the package says nothing of it.
+        let none = HashSet::new();
+        let silent = BroughtExceptions {
+            exceptions: &[],
+            carried: &none,
+            made: at(4),
+        };
+        let noted = open()?.note_exceptions(&silent, day)?;
+        assert_eq!(noted, NotedExceptions::Same);
+        let noted = open()?.note_exceptions(&newest(&[]), day)?;
+        assert_eq!(noted, NotedExceptions::Replaced);
+        assert!(open()?.facts().exceptions.is_empty());
         Ok(())
     }
 

@@ -74,7 +74,7 @@ pub use holdings::{Holdings, Projects};
 pub use index_file::{IndexFile, IndexLine, IndexSubject};
 pub use inspection::FileTotals;
 pub use inventory::{HeldFile, HeldMetadata, Inventory};
-pub use learned::{Learned, LearnedFacts, NotedExceptions, ParentFacts};
+pub use learned::{BroughtExceptions, Learned, LearnedFacts, NotedExceptions, ParentFacts};
 pub use ledger::{Ledger, Reservation};
 pub use lookup_cache::LookupCache;
 pub use metadata_index::{MetadataIndex, MetadataOrigin, WheelMark};

@@ -129,8 +129,8 @@ impl BundleService {
         tell(&mut carried, &cached, out)
     }
 
-    /// The exceptions that a bundle of these pages carries: those that hold, but for private names
-    /// that nothing else in it bears.
+    /// The exceptions that a bundle of these pages carries: of those that hold, its own packages'. Of
+    /// others the place that it is made for need not know.
     fn exceptions_for(&self, carried: &CarriedPages) -> Vec<ExceptionConfig> {
         let listings = carried.pages.values().map(|(_, listing)| listing);
         let projects: HashSet<_> = listings.map(|listing| &listing.project).collect();
@@ -139,7 +139,7 @@ impl BundleService {
             let Ok(name) = ProjectName::parse(&exception.package) else {
                 continue;
             };
-            if projects.contains(&name) || !self.pages.is_private(&name) {
+            if projects.contains(&name) {
                 told.push(exception);
             }
         }

@@ -6,7 +6,7 @@
 //! bundle brings its files; pages become visible with the part that makes the bundle whole. Nothing
 //! is ever removed or evicted. Must not know how bytes travel.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Read;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,9 +22,9 @@ use crate::airgap::bundle::{
 use crate::control::Command;
 use crate::index::PageError;
 use crate::registry::{FileRef, MirrorPath, PORTABLE_BASE, PageRef, Route};
-use crate::simple::{Conflict, Format, ProjectListing};
+use crate::simple::{Conflict, Format, ProjectListing, ProjectName};
 use crate::store::{
-    MetadataOrigin, NotedExceptions, PageMeta, StagedAdvisories, Staging, StoreError,
+    BroughtExceptions, MetadataOrigin, NotedExceptions, PageMeta, StagedAdvisories, Staging, StoreError,
 };
 use crate::values::clock;
 use crate::values::digest::Digest;
@@ -254,17 +254,18 @@ impl BundleService {
         self.store.sync()?;
         // Pages changed on disk: those in memory count no more.
         self.pages.forget();
-        self.keep_exceptions(&front.description, imported)
+        self.keep_exceptions(front, imported)
     }
 
     /// An exception loosens what the operator here has set, so that the word of a key is needed that
-    /// the operator allows. The newest bundle has all that count: what it says no more is withdrawn,
-    /// and an older bundle brings nothing back.
+    /// the operator allows. Of the packages that it carries the newest bundle has all that count: what
+    /// it says no more is withdrawn, and an older bundle brings nothing back.
     fn keep_exceptions(
         &self,
-        description: &Description,
+        front: &VerifiedFront,
         imported: &Imported,
     ) -> Result<(), ImportError> {
+        let description = &front.description;
         let exceptions = &description.exceptions;
         if !imported.signed {
             if !exceptions.is_empty() {
@@ -275,8 +276,16 @@ impl BundleService {
             }
             return Ok(());
         }
-        let learned = &self.store.learned;
-        match learned.note_exceptions(exceptions, made(description), clock::wall())? {
+        let mut carried = HashSet::new();
+        for page in front.manifest.pages() {
+            carried.extend(ProjectName::parse(&page.project));
+        }
+        let brought = BroughtExceptions {
+            exceptions,
+            carried: &carried,
+            made: made(description),
+        };
+        match self.store.learned.note_exceptions(&brought, clock::wall())? {
             NotedExceptions::Same => {}
             NotedExceptions::Older => tracing::warn!(
                 bundle = %imported.id, exceptions = exceptions.len(),
