@@ -34,16 +34,22 @@ pub(super) struct UpstreamWords(Option<String>);
 pub(super) struct Asked {
     /// None where no packages are asked for.
     upstream: Option<Peer>,
+    /// Of a mirror's packages, which larder asks for in no caller's name, whether a parent has the
+    /// mirror or it is this larder's own.
+    is_mirrors: bool,
     is_upload: bool,
     /// No credential came with the request.
     is_anonymous: bool,
 }
 
 impl Asked {
-    pub(super) fn of(parts: &Parts, upstream: Option<Peer>) -> Self {
+    /// `of` says who was asked, and whether for a mirror's packages.
+    pub(super) fn of(parts: &Parts, of: Option<(Peer, bool)>) -> Self {
         let shown = Credential::read(&parts.headers);
+        let is_mirrors = matches!(of, Some((_, true)));
         Self {
-            upstream,
+            upstream: of.map(|(peer, _)| peer),
+            is_mirrors,
             is_upload: parts.method == Method::POST,
             is_anonymous: shown.is_ok_and(|shown| shown.is_anonymous()),
         }
@@ -115,6 +121,10 @@ impl Failure {
 /// What a status of upstream's means: the cause, and how a sentence goes on.
 fn meaning(status: StatusCode, asked: &Asked) -> Option<(&'static str, &'static str)> {
     Some(match status.as_u16() {
+        401 if asked.is_mirrors => ("unauthorized", ": it wants another credential of larder's"),
+        403 if asked.is_mirrors => ("forbidden", ": it does not give this to larder"),
+        404 | 410 if asked.is_mirrors => ("not_found", ": it has no such package or file"),
+        429 if asked.is_mirrors => ("throttled", ": larder has asked too often"),
         401 if asked.is_anonymous => (
             "no_credential",
             ": no credential came with the request, and it wants one",
@@ -125,9 +135,6 @@ fn meaning(status: StatusCode, asked: &Asked) -> Option<(&'static str, &'static 
         ),
         403 if asked.is_upload => ("forbidden", ": the caller's token may not upload there"),
         403 => ("forbidden", ": the caller's token may not read this"),
-        404 if matches!(asked.upstream, Some(Peer::Mirror(_))) => {
-            ("not_found", ": it has no such package or file")
-        }
         404 if asked.is_anonymous => (
             "not_found",
             ": no such project or package, or none that is shown without a credential",
@@ -146,12 +153,29 @@ fn meaning(status: StatusCode, asked: &Asked) -> Option<(&'static str, &'static 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::Scope;
 
     fn asked(is_anonymous: bool) -> Asked {
         Asked {
             upstream: Some(Peer::GitLab),
+            is_mirrors: false,
             is_upload: false,
             is_anonymous,
+        }
+    }
+
+    #[test]
+    fn a_mirrors_refusal_is_of_no_callers_token_whoever_has_the_mirror() {
+        for upstream in [Peer::Mirror(Scope::mirror("pypi").unwrap()), Peer::Parent("http://a".into())] {
+            for status in [401, 403, 404, 410, 429] {
+                let of_mirror = Asked {
+                    upstream: Some(upstream.clone()),
+                    is_mirrors: true,
+                    ..asked(false)
+                };
+                let shown = of_answer(status, b"", &of_mirror).unwrap().shown;
+                assert!(!shown.contains("caller") && !shown.contains("token"), "{shown}");
+            }
         }
     }
 

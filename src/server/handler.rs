@@ -77,8 +77,8 @@ impl Services {
         let failure = match words {
             Some(words) => {
                 let scope = entry.as_ref().and_then(|entry| entry.scope());
-                let upstream = scope.map(|scope| self.pages.peer_of(scope));
-                let asked = Asked::of(&head.parts, upstream);
+                let of = scope.map(|scope| (self.pages.peer_of(scope), scope.is_mirror()));
+                let asked = Asked::of(&head.parts, of);
                 Failure::of_answer(words, response.status(), &asked)
             }
             None => refused,

@@ -222,6 +222,20 @@ fn an_agent_that_never_met_its_parent_waits_for_it_and_says_so() {
     assert_eq!(reasons(&agent), [""; 0], "{}", agent.log());
 }
 
+/// No token of a caller's has a part in it, and GitLab none.
+#[test]
+fn a_404_of_a_parents_mirror_is_told_as_the_mirrors() {
+    let world = World::new();
+    let parent = world.parent(0, "");
+    let agent = Larder::under(&parent.url()).start();
+    let client = agent.client().token(token::READER);
+    client.get(&mirror::page("nowhere")).expect(404);
+    agent.wait_for_log("answered 404: it has no such package or file");
+    assert!(!agent.log().contains("none that this caller may see"), "{}", agent.log());
+    let failures = status(&agent)["failures"].to_string();
+    assert!(failures.contains("it has no such package or file"), "{failures}");
+}
+
 #[test]
 fn what_a_parent_serves_anew_is_learned_at_a_reload() {
     let world = World::new();
