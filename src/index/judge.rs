@@ -111,8 +111,7 @@ impl Pages {
 
     /// Says it.
     pub fn note_given(&self, notice: &FileNotice) {
-        self.fetcher
-            .say_vulnerable(&notice.filename, &notice.known);
+        self.fetcher.say_vulnerable(&notice.filename, &notice.known);
     }
 
     /// The project of a file whose page said last that it is quarantined, if there is one.

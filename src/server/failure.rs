@@ -166,7 +166,10 @@ mod tests {
 
     #[test]
     fn a_mirrors_refusal_is_of_no_callers_token_whoever_has_the_mirror() {
-        for upstream in [Peer::Mirror(Scope::mirror("pypi").unwrap()), Peer::Parent("http://a".into())] {
+        for upstream in [
+            Peer::Mirror(Scope::mirror("pypi").unwrap()),
+            Peer::Parent("http://a".into()),
+        ] {
             for status in [401, 403, 404, 410, 429] {
                 let of_mirror = Asked {
                     upstream: Some(upstream.clone()),
@@ -174,7 +177,10 @@ mod tests {
                     ..asked(false)
                 };
                 let shown = of_answer(status, b"", &of_mirror).unwrap().shown;
-                assert!(!shown.contains("caller") && !shown.contains("token"), "{shown}");
+                assert!(
+                    !shown.contains("caller") && !shown.contains("token"),
+                    "{shown}"
+                );
             }
         }
     }

@@ -57,7 +57,10 @@ impl ViewReport {
         let mut errors = Vec::new();
         for (reason, count) in &read.errors {
             if *count > 0 {
-                parts.push(format!("{} {reason}", counted(*count, "request", "requests")));
+                parts.push(format!(
+                    "{} {reason}",
+                    counted(*count, "request", "requests")
+                ));
                 errors.push(ViewErrorReport {
                     reason,
                     count: *count,

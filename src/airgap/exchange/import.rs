@@ -24,7 +24,8 @@ use crate::index::PageError;
 use crate::registry::{FileRef, MirrorPath, PORTABLE_BASE, PageRef, Route};
 use crate::simple::{Conflict, Format, ProjectListing, ProjectName};
 use crate::store::{
-    BroughtExceptions, MetadataOrigin, NotedExceptions, PageMeta, StagedAdvisories, Staging, StoreError,
+    BroughtExceptions, MetadataOrigin, NotedExceptions, PageMeta, StagedAdvisories, Staging,
+    StoreError,
 };
 use crate::values::clock;
 use crate::values::digest::Digest;
@@ -285,7 +286,11 @@ impl BundleService {
             carried: &carried,
             made: made(description),
         };
-        match self.store.learned.note_exceptions(&brought, clock::wall())? {
+        match self
+            .store
+            .learned
+            .note_exceptions(&brought, clock::wall())?
+        {
             NotedExceptions::Same => {}
             NotedExceptions::Older => tracing::warn!(
                 bundle = %imported.id, exceptions = exceptions.len(),

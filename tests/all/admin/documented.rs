@@ -975,7 +975,10 @@ const VIEWS: Scenario = Scenario {
             {"source": 2, "upstream": "pypi", "pages": 1},
         ]);
         assert_eq!(view["sources"], counted, "{status}");
-        let page = larder.client().get_with("/-/", &[("Accept", "text/html")]).text();
+        let page = larder
+            .client()
+            .get_with("/-/", &[("Accept", "text/html")])
+            .text();
         assert!(page.contains("1 page by source 1 (gitlab)"), "{page}");
         assert!(!page.contains("projects/42"), "{page}");
     },

@@ -108,7 +108,9 @@ fn r34_an_exception_that_the_near_side_withdrew_is_over_on_the_far_side() {
     // A newer bundle without the package says nothing of it.
     let other = far(&gitlab, "", DATES).start();
     let reader = other.client().token(token::READER);
-    let pkg = Distribution::new("My.Pkg", "1.0.0").requires_python(">=3.8").wheel();
+    let pkg = Distribution::new("My.Pkg", "1.0.0")
+        .requires_python(">=3.8")
+        .wheel();
     get_as(&reader, &path::project_page(42, "my-pkg"), JSON).expect(200);
     reader.get(&path::project_file(42, &pkg)).expect(200);
     kept(&other, &pkg);

@@ -222,9 +222,12 @@ fn r34_a_stranger_counts_nothing_that_a_policy_says() {
         let text = larder.metrics();
         let mut counted = Vec::new();
         for line in text.lines() {
-            let is_policys = ["larder_policy_refusals_total", "larder_vulnerable_files_total"]
-                .iter()
-                .any(|name| line.starts_with(name));
+            let is_policys = [
+                "larder_policy_refusals_total",
+                "larder_vulnerable_files_total",
+            ]
+            .iter()
+            .any(|name| line.starts_with(name));
             if is_policys && !line.ends_with(" 0") {
                 counted.push(line.to_owned());
             }
@@ -375,19 +378,33 @@ fn r34_first_seen_days_of_files_that_are_gone_are_bounded() {
         let mut days = Vec::new();
         for file in walk(&larder.cache_dir().join("dates")) {
             let text = std::fs::read_to_string(file).expect("text");
-            days.extend(text.lines().filter(|line| line.contains("first_seen")).map(str::to_owned));
+            days.extend(
+                text.lines()
+                    .filter(|line| line.contains("first_seen"))
+                    .map(str::to_owned),
+            );
         }
         days
     };
     list(1);
     let first = kept();
     assert_eq!(first.len(), FILES_EACH + 1);
-    let old = first.iter().find(|line| line.contains("-0.1.tar.gz")).expect("it is listed");
+    let old = first
+        .iter()
+        .find(|line| line.contains("-0.1.tar.gz"))
+        .expect("it is listed");
     for generation in 2..6 {
         list(generation);
         let now = kept();
-        assert!(now.len() <= 2000 + FILES_EACH, "{generation}: {}", now.len());
-        assert!(now.contains(old), "{generation}: what is listed keeps its day");
+        assert!(
+            now.len() <= 2000 + FILES_EACH,
+            "{generation}: {}",
+            now.len()
+        );
+        assert!(
+            now.contains(old),
+            "{generation}: what is listed keeps its day"
+        );
     }
 }
 

@@ -231,9 +231,16 @@ fn a_404_of_a_parents_mirror_is_told_as_the_mirrors() {
     let client = agent.client().token(token::READER);
     client.get(&mirror::page("nowhere")).expect(404);
     agent.wait_for_log("answered 404: it has no such package or file");
-    assert!(!agent.log().contains("none that this caller may see"), "{}", agent.log());
+    assert!(
+        !agent.log().contains("none that this caller may see"),
+        "{}",
+        agent.log()
+    );
     let failures = status(&agent)["failures"].to_string();
-    assert!(failures.contains("it has no such package or file"), "{failures}");
+    assert!(
+        failures.contains("it has no such package or file"),
+        "{failures}"
+    );
 }
 
 #[test]

@@ -309,7 +309,9 @@ fn r31_a_name_that_a_group_hides_from_a_caller_is_looked_for_no_further() {
 fn r31_a_remembered_absence_ends_when_the_group_gives_the_name_to_another() {
     for forwarding in [true, false] {
         let street = Street::new();
-        street.gitlab.set(|settings| settings.forwarding = forwarding);
+        street
+            .gitlab
+            .set(|settings| settings.forwarding = forwarding);
         let view = "[[views]]\nname = \"all\"\nsources = [\"groups/7\", \"pypi\"]";
         let remembering = format!("{view}\n[index]\nttl = \"300s\"\n[auth]\ncache_ttl = \"300s\"");
         let viewed = street.builder(&remembering, "").start();
@@ -744,7 +746,15 @@ fn warm(larder: &Larder, wanted: &str) -> String {
     let token = larder.home().join("token");
     std::fs::write(&token, token::READER).expect("a file");
     let token = token.to_str().expect("a path");
-    let arguments = ["warm", wanted, "--from", "all", "--json", "--token-file", token];
+    let arguments = [
+        "warm",
+        wanted,
+        "--from",
+        "all",
+        "--json",
+        "--token-file",
+        token,
+    ];
     let done = larder.command(&arguments);
     assert!(done.status.success(), "{wanted}: {done:?}");
     String::from_utf8_lossy(&done.stdout).into_owned()
