@@ -125,6 +125,12 @@ fn without_names(why: &Refusal) -> Option<&'static str> {
             | PageError::Hidden(_)
             | PageError::SourceRefused(..),
         ) => "a source of a view may hide what was asked for, so that no other source answered",
+        Refusal::Page(PageError::ListTooLarge(..)) => {
+            "the list of a view's source is larger than index.page_size"
+        }
+        Refusal::Page(PageError::NotInAudience(..)) => {
+            "a mirror was asked for by a caller that is not in its audience"
+        }
         Refusal::Page(
             PageError::NoPackage(_)
             | PageError::NothingOf(_)
@@ -139,12 +145,18 @@ fn without_names(why: &Refusal) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::Scope;
     use crate::simple::ProjectName;
 
     #[test]
     fn the_status_page_is_told_no_name() {
         let name = ProjectName::parse("kestrel").unwrap();
+        let group = || Scope::named("groups/kestrel").unwrap();
+        let mirror = Scope::mirror("pypi").unwrap();
         let refusals = [
+            Refusal::Page(PageError::ListTooLarge(group(), 1)),
+            Refusal::Page(PageError::NotInAudience(mirror, group())),
+            Refusal::Page(PageError::SourceUnknown(group())),
             Refusal::Page(PageError::PrivateName(name)),
             Refusal::Page(PageError::NotAPage("kestrel".into())),
             Refusal::File(FileError::NotHeld("kestrel-1.0.tar.gz".into())),
