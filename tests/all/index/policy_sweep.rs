@@ -1,5 +1,5 @@
 //! R34: what is refused is refused on every path: each kind of address × method × format × cold, warm, stale and
-//! offline × each policy, private names and a mirror's audience.
+//! offline × each policy, quarantine, private names and a mirror's audience.
 //!
 //! * A row for each kind of address: [`row`], which does not compile when a kind is added without one; and each row
 //!   must be met by an address of [`Sweep::addresses`].
@@ -19,8 +19,8 @@ use super::policy::{FILES, PROJECT, Word, World, artifact, asked, days_ago, offe
 use crate::common::mirror::{FORMATS, HTML, JSON, names};
 use crate::support::larder::Builder;
 use crate::support::{
-    Artifact, Client, Distribution, Larder, NewFile, Offer, Place as Member, PublicIndex, Reply,
-    Role, Visibility, path, token,
+    Artifact, Client, Distribution, Larder, NewFile, Offer, Place as Member, ProjectStatus,
+    PublicIndex, Reply, Role, Visibility, path, token,
 };
 
 /// Names each kind once, so that none is left out of the list.
@@ -81,6 +81,8 @@ enum Verdict {
     Given,
     /// By its own words; its project's page is given without it.
     LeftOut(&'static str),
+    /// With all files of its project, whose page says so.
+    Quarantined,
     /// With its project's page.
     Private,
 }
@@ -95,6 +97,12 @@ impl From<Word> for Verdict {
 }
 
 const PRIVATE: &str = "acme-tool";
+const FROZEN: &str = "frozen-lib";
+
+/// The versions that were there before the policies, of the projects with one version.
+fn single(spelled: &str) -> Artifact {
+    Distribution::new(spelled, "1.0").payload(20_000).wheel()
+}
 
 fn columns() -> Vec<Column> {
     let mut columns = Vec::new();
@@ -108,16 +116,20 @@ fn columns() -> Vec<Column> {
     }
     columns.push(Column {
         project: PRIVATE,
-        artifact: Distribution::new("Acme.Tool", "1.0")
-            .payload(20_000)
-            .wheel(),
+        artifact: single("Acme.Tool"),
         at_gitlab: Verdict::Given,
         at_mirrors: Verdict::Private,
+    });
+    columns.push(Column {
+        project: FROZEN,
+        artifact: single("frozen.lib"),
+        at_gitlab: Verdict::Quarantined,
+        at_mirrors: Verdict::Quarantined,
     });
     columns
 }
 
-const PROJECTS: [&str; 2] = [PROJECT, PRIVATE];
+const PROJECTS: [&str; 3] = [PROJECT, PRIVATE, FROZEN];
 
 /// Whose packages a place gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,16 +280,15 @@ impl Sweep {
         for (version, ..) in FILES {
             licensed.publish(offer(version));
         }
-        let private = Distribution::new("Acme.Tool", "1.0")
-            .payload(20_000)
-            .wheel();
         let month_ago = days_ago(30);
         let text = humantime::format_rfc3339_seconds(month_ago).to_string();
-        for index in [&licensed, &world.index] {
-            index.publish(Offer::from(&private).uploaded(&text));
+        for wheel in [single("Acme.Tool"), single("frozen.lib")] {
+            for index in [&licensed, &world.index] {
+                index.publish(Offer::from(&wheel).uploaded(&text));
+            }
+            let uploaded = NewFile::from(&wheel).uploaded(month_ago);
+            world.gitlab.publish(42, uploaded);
         }
-        let uploaded = NewFile::from(&private).uploaded(month_ago);
-        world.gitlab.publish(42, uploaded);
         world.gitlab.change(|universe| {
             universe.add_group(20, "licensed", Visibility::Private);
             universe.add_project(60, "licensed/seat", Visibility::Private);
@@ -311,8 +322,20 @@ impl Sweep {
             .sections(&format!("[auth]\ncache_ttl = \"300s\"\n{auth}"))
     }
 
-    /// From now on the indexes report each question about a private name.
+    /// From now on the indexes report each question about a private name, and a project is
+    /// quarantined.
     fn begin(&self) {
+        let status = ProjectStatus {
+            status: "quarantined",
+            reason: None,
+        };
+        for index in [&self.world.index, &self.licensed] {
+            let said = status.clone();
+            index.change(|catalogue| catalogue.status.insert(FROZEN.to_owned(), said));
+        }
+        let said = (FROZEN.to_owned(), status);
+        let gitlab = &self.world.gitlab;
+        gitlab.change(|universe| universe.status.insert(said.0, said.1));
         for index in [&self.world.index, &self.licensed] {
             index.log().clear();
             index.declare_private(&["acme-*"]);
@@ -446,7 +469,7 @@ impl Sweep {
     fn hold_list(&self, client: &Client, address: &str, place: Place, state: State, case: &str) {
         for accept in FORMATS {
             let reply = client.get_with(address, &[("Accept", accept)]);
-            if lacks(&reply, state, place) {
+            if lacks(&reply, state, place, PRIVATE) {
                 continue;
             }
             reply.expect(200);
@@ -472,7 +495,7 @@ impl Sweep {
             let wanted = [("Accept", accept)];
             let reply = client.get_with(&page, &wanted);
             let head = client.request("HEAD", &page, &wanted);
-            if lacks(&reply, state, place) {
+            if lacks(&reply, state, place, project) {
                 continue;
             }
             let Some(given) = &given else {
@@ -507,7 +530,7 @@ impl Sweep {
     ) {
         for accept in [HTML, "application/json"] {
             let reply = client.get_with(&place.project_page(project), &[("Accept", accept)]);
-            if lacks(&reply, state, place) {
+            if lacks(&reply, state, place, project) {
                 continue;
             }
             let Some(given) = self.given(place, project) else {
@@ -533,7 +556,7 @@ impl Sweep {
         state: State,
     ) {
         for (how, reply) in asked(client, address, &column.artifact.sha256) {
-            if lacks(&reply, state, place) {
+            if lacks(&reply, state, place, column.project) {
                 continue;
             }
             let case = format!("{state:?}: {how} {address}");
@@ -541,6 +564,9 @@ impl Sweep {
                 Verdict::Given => assert!(reply.status < 400, "{case}: {reply:?}"),
                 Verdict::LeftOut(words) => {
                     assert_refused(&reply, 403, &place.said(words), &case);
+                }
+                Verdict::Quarantined => {
+                    assert_refused(&reply, 403, "the project is quarantined", &case);
                 }
                 Verdict::Private => assert_refused(&reply, 404, "is a private name", &case),
             }
@@ -553,7 +579,7 @@ impl Sweep {
         for column in self.of_project(project) {
             match place.verdict(column) {
                 Verdict::Given => given.push(column.artifact.filename.clone()),
-                Verdict::LeftOut(_) => {}
+                Verdict::LeftOut(_) | Verdict::Quarantined => {}
                 Verdict::Private => return None,
             }
         }
@@ -659,9 +685,11 @@ fn parse(address: &str) -> Route {
     panic!("{address} is no address of larder's");
 }
 
-/// Whether nothing was given, where that will do.
-fn lacks(reply: &Reply, state: State, place: Place) -> bool {
-    state.may_lack(place) && matches!(reply.status, 502 | 504)
+/// Whether nothing can be told by a reply: nothing was given, where that will do, or upstream went
+/// away before it could say that the project is quarantined.
+fn lacks(reply: &Reply, state: State, place: Place, project: &str) -> bool {
+    let is_unheard = state == State::Reloaded && project == FROZEN;
+    is_unheard || (state.may_lack(place) && matches!(reply.status, 502 | 504))
 }
 
 #[track_caller]
