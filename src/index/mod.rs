@@ -34,6 +34,7 @@ mod request;
 mod rewrite;
 mod serve;
 mod sources;
+mod view_counts;
 mod views;
 
 use std::sync::Arc;
@@ -72,7 +73,8 @@ use recent::RecentPages;
 pub use refresh::RefreshedPage;
 pub use request::{Located, PageReply, PageRequest};
 pub use sources::{MirrorPages, PageSources};
-pub use views::{SourceReading, View, ViewConfig, ViewCounts, ViewReading, ViewReply};
+pub use view_counts::{SourceReading, ViewCounts, ViewReading};
+pub use views::{View, ViewConfig, ViewReply};
 
 /// For `benches/micro.rs` alone.
 #[doc(hidden)]
@@ -111,7 +113,10 @@ impl Pages {
     ) -> Arc<Self> {
         let remembered_for = config.ttl.0.min(dependencies.access.cache_ttl());
         let holdings = dependencies.held.clone();
-        dependencies.view_counts.keep(sources.views());
+        dependencies.view_counts.keep(|name| {
+            let view = sources.view(name)?;
+            Some(view.sources.as_slice())
+        });
         let fetcher = Fetcher::new(config, sources, dependencies);
         let offline = holdings.map(|holdings| {
             let memory = fetcher.config.memory.0;
@@ -266,7 +271,7 @@ impl Pages {
         let counts = &self.fetcher.dependencies.view_counts;
         let mut views = Vec::new();
         for view in self.fetcher.sources.views() {
-            views.push(counts.read(view));
+            views.push(counts.read(&view.scope, &view.sources));
         }
         views.sort_by(|one, other| one.name.cmp(&other.name));
         views

@@ -30,7 +30,7 @@ use super::error::PageError;
 use super::page_counts::PageCounts;
 use super::request::{PageReply, PageRequest};
 use super::sources::PageSources;
-use super::views::ViewCounts;
+use super::view_counts::ViewCounts;
 use crate::access::{Access, AuthVerdict, Authorization, Fingerprint, Permit, verdict};
 use crate::registry::policy::{JudgedFile, PolicyCounts, PolicyRefusal};
 use crate::registry::{KnownBad, PageRef, ScopeKind};

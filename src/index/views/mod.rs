@@ -7,7 +7,6 @@
 
 mod absence;
 mod config;
-mod counts;
 mod list;
 
 use std::time::Instant;
@@ -15,6 +14,7 @@ use std::time::Instant;
 use super::Pages;
 use super::error::PageError;
 use super::request::{PageReply, PageRequest};
+use super::view_counts::{ViewFault, ViewOutcome};
 use crate::access::Authorization;
 use crate::registry::{PageRef, Route, Scope};
 use crate::simple::ProjectName;
@@ -23,7 +23,6 @@ use crate::values::cache_status::CacheStatus;
 
 use absence::SourceAnswer;
 pub use config::{View, ViewConfig};
-pub use counts::{SourceReading, ViewCounts, ViewReading};
 
 /// A view's answer.
 pub struct ViewReply {
@@ -61,7 +60,7 @@ impl Pages {
     ) -> Result<ViewReply, PageError> {
         let answered = self.ask_sources(view, request, now).await;
         let counts = &self.fetcher.dependencies.view_counts;
-        counts.count(view, &answered);
+        counts.count(&view.scope, outcome(&answered));
         answered
     }
 
@@ -182,6 +181,52 @@ impl Pages {
             return Ok(SourceAnswer::Lacks);
         }
         Err(PageError::SourceUnknown(page.scope.clone()))
+    }
+}
+
+/// What became of a request, as it is counted.
+fn outcome(answered: &Result<ViewReply, PageError>) -> ViewOutcome {
+    match answered {
+        Ok(ViewReply {
+            reply: PageReply::PassThrough(answer),
+            ..
+        }) => match answer.status.as_u16() {
+            404 | 410 => ViewOutcome::NoSource,
+            _ => ViewOutcome::Error(ViewFault::Refused),
+        },
+        Ok(ViewReply {
+            source: Some(source),
+            ..
+        }) => ViewOutcome::Page(source.clone()),
+        Ok(_) => ViewOutcome::List,
+        Err(why) => outcome_of_error(why),
+    }
+}
+
+fn outcome_of_error(why: &PageError) -> ViewOutcome {
+    match why {
+        PageError::PrivateName(_)
+        | PageError::NotPrivate(_)
+        | PageError::NoPackage(_)
+        | PageError::NotHeld(_) => ViewOutcome::NoSource,
+        PageError::CredentialWanted
+        | PageError::UnknownCaller(_)
+        | PageError::Hidden(_)
+        | PageError::SourceRefused(..)
+        | PageError::NotInAudience(..)
+        | PageError::AudienceUnknown(_) => ViewOutcome::Error(ViewFault::Refused),
+        PageError::SourceUnknown(_) | PageError::NothingOf(_) => {
+            ViewOutcome::Error(ViewFault::Unknown)
+        }
+        PageError::ListTooLarge(..) => ViewOutcome::Error(ViewFault::TooLarge),
+        PageError::Upstream(_)
+        | PageError::NotAPage(_)
+        | PageError::Broken(_)
+        | PageError::TooLarge
+        | PageError::NotListed
+        | PageError::Policy(_)
+        | PageError::Closed
+        | PageError::Internal => ViewOutcome::Error(ViewFault::Failed),
     }
 }
 
