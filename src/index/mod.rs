@@ -329,16 +329,8 @@ impl Pages {
         };
         let was_ahead = !matches!(ahead, FoundAhead::Nothing);
         let mut reply = match (ahead, &self.offline) {
-            (FoundAhead::Answer(AnswerAhead::PassThrough(answer), asked), _) => {
-                if request.page.scope.is_mirror() {
-                    PageReply::PassThrough(answer)
-                } else {
-                    Box::pin(self.refused(request, answer, asked, now)).await?
-                }
-            }
-            (FoundAhead::Answer(AnswerAhead::Forward { answer, to }, asked), _) => {
-                let forwarded = self.forwarded(request, answer, *to, asked, now);
-                Box::pin(forwarded).await?
+            (FoundAhead::Answer(answer, asked), _) => {
+                Box::pin(self.answered_ahead(request, *answer, asked, now)).await?
             }
             (_, Some(offline)) => Box::pin(self.offline_page(offline, request, now)).await?,
             (_, None) => self.online_page(request, now).await?,
@@ -350,6 +342,25 @@ impl Pages {
             self.finish(request, page).await;
         }
         Ok(reply)
+    }
+
+    /// What an answer comes to that is no page, and that upstream gave at `asked` to larder's guess.
+    async fn answered_ahead(
+        &self,
+        request: &PageRequest,
+        answer: AnswerAhead,
+        asked: Instant,
+        now: Instant,
+    ) -> Result<PageReply, PageError> {
+        match answer {
+            AnswerAhead::PassThrough(answer) if request.page.scope.is_mirror() => {
+                Ok(PageReply::PassThrough(answer))
+            }
+            AnswerAhead::PassThrough(answer) => self.refused(request, answer, asked, now).await,
+            AnswerAhead::Forward { answer, to } => {
+                self.forwarded(request, answer, *to, asked, now).await
+            }
+        }
     }
 
     /// Lets a page that is about to be shown find out what has become known of its files.

@@ -186,7 +186,7 @@ pub(super) enum FoundAhead {
     /// The page, or it is under way.
     Page,
     /// And when upstream was asked.
-    Answer(AnswerAhead, Instant),
+    Answer(Box<AnswerAhead>, Instant),
 }
 
 impl ResolvingCaller {
@@ -246,7 +246,7 @@ impl ReadAhead {
         ahead.expire(now);
         match ahead.answer {
             Some((answer, read_in)) if !request.insists && read_in == epoch() => {
-                FoundAhead::Answer(answer, ahead.since)
+                FoundAhead::Answer(Box::new(answer), ahead.since)
             }
             _ => FoundAhead::Page,
         }

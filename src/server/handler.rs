@@ -95,47 +95,50 @@ impl Services {
 
     /// Each way is a future of its own on the heap: together they would make every request as large
     /// as the largest of them, and move it with every hand-over.
-    async fn walk(
-        &self,
-        head: &RequestHead,
+    fn walk<'w>(
+        &'w self,
+        head: &'w RequestHead,
         route: Route,
         body: Incoming,
         now: Instant,
-    ) -> Result<Reply, Refusal> {
-        self.admission
-            .check(head, &route, body.is_end_stream(), now)?;
-        if route.read_scope().is_some() {
-            self.pages.check_open()?;
-        }
-        let scope = self.pages.scope_of_right(&route);
-        let caller = self.access.caller(head.headers(), scope, now).await?;
-        let conditions = Conditions::read(head);
-        match route {
-            Route::Page(page) => Box::pin(self.page(caller, page, &conditions, now)).await,
-            Route::File(file) => {
-                let reader = self.ahead_reader(&caller, &file, now);
-                Box::pin(self.file(caller, file, reader, &conditions, now)).await
+    ) -> impl Future<Output = Result<Reply, Refusal>> + Send + 'w {
+        let body_ended = body.is_end_stream();
+        // An async fn would have room for each argument twice.
+        async move {
+            self.admission.check(head, &route, body_ended, now)?;
+            if route.read_scope().is_some() {
+                self.pages.check_open()?;
             }
-            Route::Metadata(wheel) => {
-                let reader = self.ahead_reader(&caller, &wheel, now);
-                Box::pin(self.metadata(caller, wheel, reader, &conditions, now)).await
+            let scope = self.pages.scope_of_right(&route);
+            let caller = self.access.caller(head.headers(), scope, now).await?;
+            let conditions = Conditions::read(head);
+            match route {
+                Route::Page(page) => Box::pin(self.page(caller, page, &conditions, now)).await,
+                Route::File(file) => {
+                    let reader = self.ahead_reader(&caller, &file, now);
+                    Box::pin(self.file(caller, file, reader, &conditions, now)).await
+                }
+                Route::Metadata(wheel) => {
+                    let reader = self.ahead_reader(&caller, &wheel, now);
+                    Box::pin(self.metadata(caller, wheel, reader, &conditions, now)).await
+                }
+                Route::Mirrored(path) => {
+                    Box::pin(self.mirrored(&caller, &path, &conditions, now)).await
+                }
+                Route::Upload { scope } => {
+                    let credential = caller.credential();
+                    let sent = self.uploads.pass_on(scope, credential, &head.parts, body);
+                    Ok(reply::relayed(Box::pin(sent).await?))
+                }
+                Route::ProjectPage(page) => {
+                    Box::pin(self.project_page(caller, page, &conditions, now)).await
+                }
+                Route::Osv(request) => Box::pin(self.osv(request, body)).await,
+                Route::Admin(AdminEndpoint::RewriteLock) => {
+                    Box::pin(self.rewrite_lock(&head.parts, body)).await
+                }
+                Route::Admin(endpoint) => Box::pin(self.endpoint(endpoint, head)).await,
             }
-            Route::Mirrored(path) => {
-                Box::pin(self.mirrored(&caller, &path, &conditions, now)).await
-            }
-            Route::Upload { scope } => {
-                let credential = caller.credential();
-                let sent = self.uploads.pass_on(scope, credential, &head.parts, body);
-                Ok(reply::relayed(Box::pin(sent).await?))
-            }
-            Route::ProjectPage(page) => {
-                Box::pin(self.project_page(caller, page, &conditions, now)).await
-            }
-            Route::Osv(request) => Box::pin(self.osv(request, body)).await,
-            Route::Admin(AdminEndpoint::RewriteLock) => {
-                Box::pin(self.rewrite_lock(&head.parts, body)).await
-            }
-            Route::Admin(endpoint) => Box::pin(self.endpoint(endpoint, head)).await,
         }
     }
 
