@@ -53,7 +53,7 @@ pub use ahead_reader::AheadReader;
 use cache::forwards::Forwards;
 use cache::open_scopes::OpenScopes;
 pub use cache::page::Page;
-pub use cache::representation::Coding;
+pub use cache::representation::{Coding, Representation};
 pub use change_mark::ChangeMark;
 pub use config::IndexConfig;
 pub use dates::{DatesCounts, DatesDependencies, DatesReading, UploadDates};

@@ -26,12 +26,13 @@ use super::access_log::AccessLogEntry;
 use super::piece::{FILE_PIECE_BYTES_MAX, FilePieces, Piece};
 use crate::access::Permit;
 use crate::file::{CheckedBody, FileSource};
-use crate::index::PageStream;
+use crate::index::{PageStream, Representation};
 use crate::store::{Availability, Cause, ReadSpan};
 use crate::upstream::IdleBody;
 use crate::values::byte_range::Extent;
 use crate::values::correlation;
 use crate::values::error_chain::BoxError;
+use crate::values::memory_file::MemoryFile;
 
 /// Bytes read from disk at a time, for one answer.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -56,6 +57,7 @@ pub struct ReplyBody {
 
 enum Inner {
     Bytes(Option<Bytes>),
+    InFile(Box<BytesInFile>),
     File(Box<FileBody>),
     PassThrough(Box<Exactly>),
     Checked(Box<CheckedBody>),
@@ -70,6 +72,19 @@ impl ReplyBody {
 
     pub(super) fn bytes(bytes: Bytes) -> Self {
         Self::from(Inner::Bytes(Some(bytes).filter(|bytes| !bytes.is_empty())))
+    }
+
+    /// A page's.
+    pub(super) fn representation(form: &Representation) -> Self {
+        let bytes = form.body.clone();
+        let Some(file) = &form.file else {
+            return Self::bytes(bytes);
+        };
+        Self::from(Inner::InFile(Box::new(BytesInFile {
+            bytes,
+            file: Arc::clone(file),
+            piece: None,
+        })))
     }
 
     pub(super) fn file(body: FileBody) -> Self {
@@ -101,8 +116,10 @@ impl ReplyBody {
 
     /// For a connection that sends pieces of files by itself.
     pub(super) fn in_file_pieces(mut self, pieces: &Arc<FilePieces>) -> Self {
-        if let Inner::File(body) = &mut self.inner {
-            body.pieces = Some(Arc::clone(pieces));
+        match &mut self.inner {
+            Inner::File(body) => body.pieces = Some(Arc::clone(pieces)),
+            Inner::InFile(body) => body.piece = body.file_piece(pieces),
+            _ => {}
         }
         self
     }
@@ -139,7 +156,7 @@ impl Body for ReplyBody {
         let this = &mut *self;
         let frame = ready!(match &this.entry {
             // Bytes in memory have nothing to say.
-            Some(entry) if !matches!(this.inner, Inner::Bytes(_)) => {
+            Some(entry) if !this.inner.is_ready() => {
                 correlation::within(entry.correlation(), || this.inner.poll_frame(cx))
             }
             _ => this.inner.poll_frame(cx),
@@ -167,6 +184,7 @@ impl Body for ReplyBody {
             Inner::Bytes(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
             }
+            Inner::InFile(body) => SizeHint::with_exact(body.bytes.len() as u64),
             Inner::File(body) => body.span.end.map_or_else(SizeHint::default, |end| {
                 SizeHint::with_exact(end - body.position)
             }),
@@ -180,9 +198,19 @@ impl Body for ReplyBody {
 }
 
 impl Inner {
+    /// Whether all of it is here.
+    fn is_ready(&self) -> bool {
+        matches!(self, Self::Bytes(_) | Self::InFile(_))
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
         Poll::Ready(match self {
             Self::Bytes(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes.into()))),
+            Self::InFile(body) => {
+                let piece = body.take();
+                *self = Self::Bytes(None);
+                Some(Ok(Frame::data(piece)))
+            }
             Self::File(body) => {
                 let piece = ready!(body.poll_piece(cx));
                 piece.map(|read| read.map(Frame::data).map_err(Into::into))
@@ -195,6 +223,32 @@ impl Inner {
             Self::Page(body) => in_memory(ready!(Pin::new(&mut **body).poll_frame(cx))),
             Self::Stream(body) => in_memory(ready!(Pin::new(body).poll_frame(cx))),
         })
+    }
+}
+
+/// Bytes that lie in a file too.
+struct BytesInFile {
+    bytes: Bytes,
+    file: Arc<MemoryFile>,
+    /// Of a connection that sends pieces of files by itself.
+    piece: Option<Piece>,
+}
+
+impl BytesInFile {
+    /// All of them, if they are no more than a piece.
+    fn file_piece(&self, pieces: &Arc<FilePieces>) -> Option<Piece> {
+        let length = self.bytes.len();
+        if length > FILE_PIECE_BYTES_MAX {
+            return None;
+        }
+        pieces.piece(self.file.file(), 0, length)
+    }
+
+    fn take(&mut self) -> Piece {
+        match self.piece.take() {
+            Some(piece) => piece,
+            None => std::mem::take(&mut self.bytes).into(),
+        }
     }
 }
 

@@ -97,7 +97,7 @@ pub(super) fn page(
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     } else {
         // hyper says how long it is.
-        *response.body_mut() = ReplyBody::bytes(representation.body.clone());
+        *response.body_mut() = ReplyBody::representation(representation);
         coding = representation.coding;
     }
     let headers = response.headers_mut();

@@ -14,6 +14,7 @@ pub mod digest;
 pub mod ends;
 pub mod error_chain;
 pub mod histogram;
+pub mod memory_file;
 pub mod quality_list;
 pub mod quantity;
 pub mod request_id;

@@ -4,6 +4,8 @@
 //! Prepared once, when the page is; never for a request. Must not know where the bytes came from.
 
 use std::io::{self, Write};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -12,12 +14,17 @@ use http::HeaderValue;
 
 use crate::index::error::PageError;
 use crate::values::digest::Digest;
+use crate::values::memory_file::MemoryFile;
 
 /// Smaller pages are not worth compressing: they fit into one packet as they are.
 const COMPRESSED_FROM_BYTES: usize = 1024;
 
 /// Beyond this level zstd costs more time than a loopback or LAN gives back.
 const ZSTD_LEVEL: i32 = 3;
+
+/// Of compressed pages that lie in a file too. To copy a smaller one costs as little; a plain one
+/// is seldom asked for and would take several times as much.
+const BYTES_IN_FILE: RangeInclusive<usize> = 64 * 1024..=1024 * 1024;
 
 /// A content coding that larder offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +50,16 @@ pub struct Representation {
     /// None is the page as it is.
     pub coding: Option<Coding>,
     pub etag: HeaderValue,
+    /// The same bytes, for connections that the kernel can send files over.
+    pub file: Option<Arc<MemoryFile>>,
+}
+
+impl Representation {
+    /// Bytes this takes in memory.
+    fn weight(&self) -> usize {
+        let copies = if self.file.is_some() { 2 } else { 1 };
+        copies * self.body.len()
+    }
 }
 
 /// All forms of one page.
@@ -59,10 +76,15 @@ impl Representations {
         let represent = |body: Bytes, coding: Option<Coding>| {
             let suffix = coding.map_or_else(String::new, |coding| format!("-{}", coding.name()));
             let etag = HeaderValue::try_from(format!("\"{}{suffix}\"", &digest[..32]));
+            let file = match coding {
+                Some(_) if BYTES_IN_FILE.contains(&body.len()) => MemoryFile::of(&body),
+                _ => None,
+            };
             Ok::<_, PageError>(Representation {
                 body,
                 coding,
                 etag: etag.map_err(|_| PageError::Internal)?,
+                file: file.map(Arc::new),
             })
         };
         let codings: &[Coding] = match body.len() {
@@ -96,12 +118,8 @@ impl Representations {
 
     /// Bytes this takes in memory.
     pub fn weight(&self) -> usize {
-        self.plain.body.len()
-            + self
-                .compressed
-                .iter()
-                .map(|form| form.body.len())
-                .sum::<usize>()
+        let compressed = self.compressed.iter().map(Representation::weight);
+        self.plain.weight() + compressed.sum::<usize>()
     }
 }
 

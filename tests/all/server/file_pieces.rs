@@ -1,17 +1,19 @@
-//! Files that go from the page cache to the socket (`sendfile`): the right bytes in the right
+//! Files and large compressed pages that the kernel sends (`sendfile`): the right bytes in the right
 //! answer on a connection that is used for many, over TCP and a unix socket, to slow readers, and
 //! when the file is cut on the disk meanwhile.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use crate::common::delivery::{eventually, kept};
-use crate::support::{Artifact, Client, Ending, GitLab, Larder, StoreListing, path, token};
+use crate::support::{
+    Act, Answer, Artifact, Client, Ending, GitLab, Kind, Larder, Reply, StoreListing, path, token,
+};
 
 /// Several pieces long, and no multiple of one.
 const LARGE: usize = 5_000_123;
@@ -42,6 +44,41 @@ fn stored(builder: impl FnOnce(&GitLab) -> Larder) -> Stored {
 
 fn client(larder: &Larder) -> Client {
     larder.client().token(token::READER)
+}
+
+/// Has a page that is large when it is compressed, too.
+fn with_large_page(gitlab: &GitLab) -> String {
+    let mut page =
+        "<!DOCTYPE html><html><head><title>Links for large</title></head><body>".to_owned();
+    for version in 0..4_000_u32 {
+        let sha256 = hex(&version.to_string());
+        let name = format!("large-1.0.{version}-py3-none-any.whl");
+        let link = format!("https://files.example/{sha256}/{name}#sha256={sha256}");
+        page.push_str(&format!("<a href=\"{link}\">{name}</a><br>\n"));
+    }
+    page.push_str("</body></html>");
+    let answer = Answer::new(200).header("Content-Type", "text/html");
+    gitlab.plan(Act::Answer(answer.body(page)).at(Kind::Page));
+    path::project_page(42, "large")
+}
+
+fn hex(text: &str) -> String {
+    let digest = Sha256::digest(text);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+const GZIP: [(&str, &str); 1] = [("Accept-Encoding", "gzip")];
+
+/// Asks for a page as it is, and compressed.
+fn page_in_two_forms(larder: &Larder, address: &str) -> (Reply, Reply) {
+    let plain = client(larder).get(address);
+    plain.expect(200);
+    let packed = client(larder).get_with(address, &GZIP);
+    packed.expect(200);
+    assert_eq!(packed.header("Content-Encoding"), Some("gzip"));
+    assert!(packed.gunzipped() == plain.body, "another page");
+    assert!(packed.body.len() > 100_000, "{}", packed.body.len());
+    (plain, packed)
 }
 
 #[test]
@@ -158,28 +195,53 @@ fn a_file_that_is_cut_under_its_reader_ends_the_connection() {
     client(&larder).get("/-/health/live").expect(200);
 }
 
+/// A compressed page leaves by the same way as a file, a plain one does not.
+#[test]
+fn a_page_in_each_form_among_files_is_the_right_one() {
+    let gitlab = GitLab::start();
+    let file = Artifact::noise("middling", "1.0", 200_000);
+    gitlab.publish(42, &file);
+    let larder = Larder::start(&gitlab);
+    let file_address = path::project_file(42, &file);
+    client(&larder).get(&file_address).expect(200);
+    kept(&larder, &file);
+    let address = with_large_page(&gitlab);
+    let (plain, packed) = page_in_two_forms(&larder, &address);
+    let tag = packed.header("ETag").expect("pages have one");
+    let unchanged = [GZIP[0], ("If-None-Match", tag)];
+    let nothing = &[][..];
+    let asked = [
+        ("GET", &address, &GZIP[..], 200, &packed.body[..]),
+        ("GET", &file_address, &[], 200, &file.bytes),
+        ("HEAD", &address, &GZIP, 200, nothing),
+        ("GET", &address, &unchanged, 304, nothing),
+        ("GET", &address, &[], 200, &plain.body),
+        ("GET", &address, &GZIP, 200, &packed.body),
+    ];
+    let client = client(&larder);
+    let mut wire = client.connect();
+    for _ in 0..2 {
+        for (method, address, headers, _, _) in asked {
+            let head = client.head_text(method, address, headers);
+            assert!(wire.send(head.as_bytes()));
+        }
+        for (method, address, headers, status, body) in asked {
+            let reply = wire.reply_to(method);
+            let case = format!("{method} {address} {headers:?}");
+            assert_eq!(reply.status, status, "{case}: {reply:?}");
+            assert!(reply.is_complete(), "{case}");
+            assert!(reply.body[..] == *body, "{case}: wrong bytes");
+        }
+    }
+    assert!(wire.leftover().is_empty());
+}
+
 /// What the kernel was asked to do, where it can be seen.
 #[test]
 fn a_large_file_is_sent_by_the_kernel_and_a_small_one_with_its_head() {
-    let probe = std::process::Command::new("strace")
-        .args(["-o", "/dev/null", "true"])
-        .status();
-    if !probe.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: no strace, or it may not trace");
-        return;
-    }
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let trace = folder.path().join("trace");
-    let script = folder.path().join("traced");
-    let line = format!(
-        "#!/bin/sh\nexec strace -D -f -e trace=sendfile -o '{}' '{}' \"$@\"\n",
-        trace.display(),
-        crate::support::larder::binary().display()
-    );
-    std::fs::write(&script, line).expect("a folder");
-    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o700)).expect("a script");
+    let Some(tracer) = Tracer::new() else { return };
     let Stored { mut larder, files } =
-        stored(|gitlab| Larder::builder(gitlab).binary(&script).start());
+        stored(|gitlab| Larder::builder(gitlab).binary(&tracer.script).start());
     let mut sent = Sha256::new();
     for file in &files {
         let reply = client(&larder).get(&path::project_file(42, file));
@@ -191,19 +253,65 @@ fn a_large_file_is_sent_by_the_kernel_and_a_small_one_with_its_head() {
     }
     assert_eq!(sent.finalize(), expected.finalize());
     larder.terminate();
-    eventually("the trace is written", || {
-        std::fs::read_to_string(&trace).is_ok_and(|text| text.contains("exited with"))
-    });
-    let trace = std::fs::read_to_string(&trace).expect("a trace");
-    let mut bytes = 0;
-    for line in trace.lines() {
-        if let Some((_, result)) = line.rsplit_once(" = ") {
-            bytes += result.trim().parse::<usize>().unwrap_or(0);
+    // The hot answers come from the page cache.
+    tracer.expect_sent(LARGE + 200_000);
+}
+
+#[test]
+fn a_large_compressed_page_is_sent_by_the_kernel() {
+    let Some(tracer) = Tracer::new() else { return };
+    let gitlab = GitLab::start();
+    let address = with_large_page(&gitlab);
+    let mut larder = Larder::builder(&gitlab).binary(&tracer.script).start();
+    let (_, packed) = page_in_two_forms(&larder, &address);
+    let again = client(&larder).get_with(&address, &GZIP);
+    assert!(again.expect(200) == packed.body);
+    larder.terminate();
+    tracer.expect_sent(2 * packed.body.len());
+}
+
+/// Notes what larder has the kernel send.
+struct Tracer {
+    folder: tempfile::TempDir,
+    /// In place of larder's program.
+    script: PathBuf,
+}
+
+impl Tracer {
+    /// None where processes cannot be traced.
+    fn new() -> Option<Self> {
+        let probe = std::process::Command::new("strace")
+            .args(["-o", "/dev/null", "true"])
+            .status();
+        if !probe.is_ok_and(|status| status.success()) {
+            eprintln!("skipped: no strace, or it may not trace");
+            return None;
         }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let script = folder.path().join("traced");
+        let line = format!(
+            "#!/bin/sh\nexec strace -D -f -e trace=sendfile -o '{}' '{}' \"$@\"\n",
+            folder.path().join("trace").display(),
+            crate::support::larder::binary().display()
+        );
+        std::fs::write(&script, line).expect("a folder");
+        std::fs::set_permissions(&script, PermissionsExt::from_mode(0o700)).expect("a script");
+        Some(Self { folder, script })
     }
-    let by_kernel = LARGE + 200_000;
-    assert!(
-        bytes >= by_kernel,
-        "the hot answers come from the page cache: {bytes} of {by_kernel}\n{trace}"
-    );
+
+    /// Fails if it was less, once larder has ended.
+    fn expect_sent(&self, least: usize) {
+        let trace = self.folder.path().join("trace");
+        eventually("the trace is written", || {
+            std::fs::read_to_string(&trace).is_ok_and(|text| text.contains("exited with"))
+        });
+        let trace = std::fs::read_to_string(&trace).expect("a trace");
+        let mut bytes = 0;
+        for line in trace.lines() {
+            if let Some((_, result)) = line.rsplit_once(" = ") {
+                bytes += result.trim().parse::<usize>().unwrap_or(0);
+            }
+        }
+        assert!(bytes >= least, "{bytes} of {least}\n{trace}");
+    }
 }
