@@ -110,6 +110,7 @@ mod harness {
 mod index {
     mod advisories;
     mod advisories_benchmark;
+    mod dates_benchmark;
     mod freshness;
     mod known_dates;
     mod large_index;

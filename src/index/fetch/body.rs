@@ -187,17 +187,20 @@ enum Decoder {
 }
 
 impl Decoder {
+    /// Names of codings are case-insensitive (RFC 9110 §8.4.1); a field that is empty names none.
     fn of(headers: &HeaderMap) -> Result<Self, PageError> {
-        match headers
-            .get(CONTENT_ENCODING)
-            .map(http::HeaderValue::as_bytes)
-        {
-            None | Some(b"identity") => Ok(Self::Identity),
-            Some(b"gzip" | b"x-gzip") => Ok(Self::Gzip(Box::new(MultiGzDecoder::new(Vec::new())))),
-            Some(_) => Err(PageError::NotAPage(
-                "it came in an encoding that was not asked for".into(),
-            )),
+        let coding = headers.get(CONTENT_ENCODING);
+        let coding = coding.map_or(&[][..], |value| value.as_bytes().trim_ascii());
+        let is = |name: &[u8]| coding.eq_ignore_ascii_case(name);
+        if coding.is_empty() || is(b"identity") {
+            return Ok(Self::Identity);
         }
+        if is(b"gzip") || is(b"x-gzip") {
+            let decoder = MultiGzDecoder::new(Vec::new());
+            return Ok(Self::Gzip(Box::new(decoder)));
+        }
+        let why = "it came in an encoding that was not asked for";
+        Err(PageError::NotAPage(why.into()))
     }
 
     fn decode(&mut self, piece: Bytes) -> Result<Bytes, PageError> {
@@ -229,4 +232,30 @@ impl Decoder {
 
 fn broken(why: impl std::fmt::Display) -> PageError {
     PageError::Broken(why.to_string().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_coding_has_its_name_in_any_case() {
+        for (field, expected) in [
+            (None, Some(false)),
+            (Some(""), Some(false)),
+            (Some("Identity"), Some(false)),
+            (Some("gzip"), Some(true)),
+            (Some(" X-GZIP "), Some(true)),
+            (Some("br"), None),
+            (Some("gzip, gzip"), None),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(field) = field {
+                headers.insert(CONTENT_ENCODING, http::HeaderValue::from_static(field));
+            }
+            let decoder = Decoder::of(&headers).ok();
+            let is_gzip = decoder.map(|decoder| matches!(decoder, Decoder::Gzip(_)));
+            assert_eq!(is_gzip, expected, "{field:?}");
+        }
+    }
 }

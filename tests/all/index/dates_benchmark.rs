@@ -1,0 +1,88 @@
+//! What upload dates cost a client: a project's first page, and a page that is ready, with
+//! `index.upload_dates` and without. Run by hand, with the release binary in `LARDER_BINARY`:
+//!
+//! `cargo test --test all dates_benchmark -- --ignored --nocapture`
+
+use std::time::{Duration, Instant};
+
+use crate::common::delivery::eventually;
+use crate::common::mirror::{JSON, get_as};
+use crate::support::{Client, Distribution, GitLab, Larder, NewFile, path, token};
+
+const ROUNDS: usize = 7;
+const PROJECTS: usize = 5;
+const HITS: u32 = 400;
+
+fn package(number: usize) -> String {
+    format!("some-lib-{number}")
+}
+
+fn gitlab(versions: usize) -> GitLab {
+    let gitlab = GitLab::start();
+    for number in 0..PROJECTS {
+        for version in 0..versions {
+            let artifact = Distribution::new(&package(number), &format!("1.{version}")).wheel();
+            gitlab.publish(42, NewFile::from(artifact));
+        }
+    }
+    gitlab
+}
+
+fn is_dated(client: &Client, page: &str) -> bool {
+    let shown = get_as(client, page, JSON).json();
+    let files = shown["files"].as_array().cloned().unwrap_or_default();
+    !files.is_empty() && files.iter().all(|file| !file["upload-time"].is_null())
+}
+
+/// The time of each project's first page, and of a page that is ready, with its dates if it gets
+/// any.
+fn measure(gitlab: &GitLab, dates: bool, first: &mut Vec<Duration>, ready: &mut Vec<Duration>) {
+    let section = format!(
+        "[index]\nttl = \"1h\"\nupload_dates = {dates}\nupload_dates_rate = 100000\n\
+         upload_dates_requests = 100000\n"
+    );
+    let larder = Larder::builder(gitlab).sections(&section).start();
+    let client = larder.client().token(token::READER);
+    for number in 0..PROJECTS {
+        let page = path::project_page(42, &package(number));
+        let begun = Instant::now();
+        get_as(&client, &page, JSON).expect(200);
+        first.push(begun.elapsed());
+    }
+    let page = path::project_page(42, &package(0));
+    if dates {
+        eventually("it has its dates", || is_dated(&client, &page));
+    }
+    let begun = Instant::now();
+    for _ in 0..HITS {
+        get_as(&client, &page, JSON).expect(200);
+    }
+    ready.push(begun.elapsed() / HITS);
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+#[test]
+#[ignore = "measures"]
+fn what_dates_cost_a_page() {
+    for versions in [1, 100, 1_000] {
+        let gitlab = gitlab(versions);
+        let mut first = [Vec::new(), Vec::new()];
+        let mut ready = [Vec::new(), Vec::new()];
+        for _ in 0..ROUNDS {
+            for dates in [false, true] {
+                let case = usize::from(dates);
+                measure(&gitlab, dates, &mut first[case], &mut ready[case]);
+            }
+        }
+        let first = first.each_mut().map(|times| median(times));
+        let ready = ready.each_mut().map(|times| median(times));
+        println!(
+            "{versions} versions: first page {:?} without dates, {:?} with; ready {:?}, {:?}",
+            first[0], first[1], ready[0], ready[1]
+        );
+    }
+}
