@@ -496,7 +496,8 @@ impl Access {
 
     /// Whether everything was revoked since a request was sent.
     fn is_revoked(&self, asked: Instant) -> bool {
-        self.nanoseconds(asked) < self.void_before.load(Ordering::SeqCst)
+        let void_before = self.void_before.load(Ordering::SeqCst);
+        void_before > 0 && self.nanoseconds(asked) < void_before
     }
 
     fn nanoseconds(&self, at: Instant) -> u64 {

@@ -88,7 +88,10 @@ impl Services {
         let Some(mut entry) = entry else {
             return response;
         };
-        entry.source(response.headers().get(&reply::LARDER_SOURCE));
+        let scope = entry.scope();
+        if scope.is_some_and(|scope| self.pages.view(scope).is_some()) {
+            entry.source(response.headers().get(&reply::LARDER_SOURCE));
+        }
         entry.answered(response.status(), status, failure);
         response.map(|body| body.logged(entry))
     }
@@ -199,8 +202,10 @@ impl Services {
             }
             None => self.pages.page(&request, now).await?,
         };
-        if let PageReply::Page { page, .. } = &found {
-            self.files.prefetch(&request.caller, page.take_prefetch());
+        if let PageReply::Page { page, .. } = &found
+            && let Some(wheels) = page.take_prefetch()
+        {
+            self.files.prefetch(&request.caller, wheels);
         }
         let mut answer = page_reply::page(found, media, conditions)?;
         if let Some(source) = source {

@@ -401,7 +401,7 @@ pub(super) fn finish(
     if !is_ready || status != CacheStatus::HIT {
         put_status(headers, status);
     }
-    if let Ok(id) = id.with_text(HeaderValue::from_str) {
+    if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {
         headers.insert(X_REQUEST_ID, id);
     }
 }

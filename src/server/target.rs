@@ -68,28 +68,40 @@ pub(super) fn settle(parts: &mut Parts) -> Result<(), TargetError> {
 /// Whether this is `uri-host [":" port]` (RFC 9110 §7.2); the host of an `http` URL is never empty
 /// (§4.2.1).
 fn is_name(text: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(text) else {
-        return false;
+    let colon = text.iter().rposition(|b| *b == b':');
+    let (host, port) = match colon {
+        Some(at) if !text.ends_with(b"]") => (&text[..at], &text[at + 1..]),
+        _ => (text, &[][..]),
     };
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port),
-        _ => (text, ""),
-    };
-    let is_port = port.bytes().all(|b| b.is_ascii_digit())
-        && (port.is_empty() || port.parse::<u16>().is_ok());
-    let is_host = match host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-    {
-        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.bytes().all(is_of_a_name),
-    };
-    is_port && is_host
+    is_port(port) && is_host(host)
+}
+
+/// Whether this is a number that a port can have, or nothing.
+fn is_port(text: &[u8]) -> bool {
+    let port = text.iter().try_fold(0_u16, |port, b| match b {
+        b'0'..=b'9' => port.checked_mul(10)?.checked_add(u16::from(b - b'0')),
+        _ => None,
+    });
+    port.is_some()
+}
+
+fn is_host(text: &[u8]) -> bool {
+    let bare = text.strip_prefix(b"[");
+    match bare.and_then(|text| text.strip_suffix(b"]")) {
+        Some(address) => {
+            std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
+        }
+        None => !text.is_empty() && text.iter().all(|b| is_of_a_name(*b)),
+    }
 }
 
 /// Of a registered name or an IPv4 address (RFC 3986 §3.2.2).
 fn is_of_a_name(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&b)
+    match b {
+        b'-' | b'.' | b'_' | b'~' => true,
+        b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b'%' => true,
+        _ => b.is_ascii_alphanumeric(),
+    }
 }
 
 /// Whether both name the same host and port (RFC 9110 §4.2.3).

@@ -49,8 +49,8 @@ impl<K: Hash + Eq + Send + Sync + 'static> Ends<K> {
     /// Whether it ended when or after a question was sent; whether it ever did, of a question from
     /// no known time.
     pub fn overtake(&self, key: &K, asked: Option<Instant>) -> bool {
-        let earliest = asked.map_or(1, |asked| self.number(asked));
-        if earliest > self.latest.load(Ordering::SeqCst) {
+        let latest = self.latest.load(Ordering::SeqCst);
+        if latest == 0 || asked.is_some_and(|asked| self.number(asked) > latest) {
             return false;
         }
         match self.times.get(key) {

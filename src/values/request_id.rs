@@ -44,6 +44,13 @@ impl RequestId {
         matches!(self.0, Spelling::Own(_))
     }
 
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Spelling::Given(text) => text.as_bytes(),
+            Spelling::Own(digits) => digits,
+        }
+    }
+
     /// Hands out the spelling without keeping a copy of it.
     pub fn with_text<T>(&self, take: impl FnOnce(&str) -> T) -> T {
         match &self.0 {

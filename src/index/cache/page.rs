@@ -190,12 +190,12 @@ impl Page {
 
     /// The wheels without metadata that are most likely wanted, for the first caller that is given
     /// the page.
-    pub fn take_prefetch(&self) -> Vec<FileRef> {
+    pub fn take_prefetch(&self) -> Option<Vec<FileRef>> {
         if self.is_prefetch_taken.load(Ordering::Relaxed) {
-            return Vec::new();
+            return None;
         }
         self.is_prefetch_taken.store(true, Ordering::Relaxed);
-        std::mem::take(&mut *self.prefetch.lock())
+        Some(std::mem::take(&mut *self.prefetch.lock()))
     }
 
     /// The files the page lists, by the scope their links name.
