@@ -8,6 +8,7 @@
 //! caller whom GitLab told to wait gets that answer again until then (`throttle`). Must not know
 //! the store, pages or who waits for the answer.
 
+mod bodies;
 mod body;
 mod breaker;
 mod client;
@@ -38,6 +39,7 @@ mod throttle;
 mod turns;
 mod upload_body;
 
+pub use bodies::{BODIES_AT_FULL_PACE, CountedBody};
 pub use body::{BodyError, IdleBody};
 pub use breaker::{BreakerCondition, BreakerState};
 pub use client::Upstream;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::store::{Cause, Reservation, SealError, Spool, Store, StoreError};
-use crate::upstream::{BodyError, IdleBody};
+use crate::upstream::{BODIES_AT_FULL_PACE, BodyError, CountedBody, IdleBody};
 use crate::values::clock;
 use crate::values::correlation;
 
@@ -68,6 +68,7 @@ pub async fn pump(
 ) -> Option<(Spool, Reservation, BodyEnd)> {
     let (pieces, incoming) = mpsc::unbounded_channel();
     let shares = Arc::new(Semaphore::new(BYTES_IN_HAND as usize));
+    let _counted = CountedBody::new();
     // Clients wait for the first bytes: the next ones come in behind these.
     let mut alone = spool.written() == 0;
     let store = Arc::clone(store);
@@ -76,7 +77,11 @@ pub async fn pump(
         match body.piece().await {
             Ok(Some(piece)) => {
                 let bytes = unskipped(piece, &mut skip);
-                let share = if alone { BYTES_IN_HAND } else { share(&bytes) };
+                let share = if alone {
+                    BYTES_IN_HAND
+                } else {
+                    share(bytes.len(), CountedBody::count())
+                };
                 if !bytes.is_empty() {
                     alone = false;
                     let share = Arc::clone(&shares).acquire_many_owned(share).await.ok()?;
@@ -111,9 +116,12 @@ fn unskipped(mut piece: Bytes, skip: &mut u64) -> Bytes {
     piece.split_off(skipped)
 }
 
-fn share(bytes: &Bytes) -> u32 {
-    match u32::try_from(bytes.len()) {
-        Ok(bytes) => bytes.clamp(PIECE_SHARE_MIN, BYTES_IN_HAND),
+/// What a piece counts for of its body's [`BYTES_IN_HAND`]: more than its length where more bodies
+/// than [`BODIES_AT_FULL_PACE`] are written down.
+fn share(bytes: usize, bodies: usize) -> u32 {
+    let factor = bodies.div_ceil(BODIES_AT_FULL_PACE).max(1);
+    match u32::try_from(bytes.saturating_mul(factor)) {
+        Ok(share) => share.clamp(PIECE_SHARE_MIN, BYTES_IN_HAND),
         Err(_) => BYTES_IN_HAND,
     }
 }
@@ -163,10 +171,21 @@ mod tests {
 
     #[test]
     fn pieces_in_hand_are_bounded_in_number_too() {
-        let of = |bytes: usize| share(&Bytes::from(vec![0; bytes]));
-        assert_eq!(of(1), PIECE_SHARE_MIN);
-        assert_eq!(of(100_000), 100_000);
-        assert_eq!(of(BYTES_IN_HAND as usize + 1), BYTES_IN_HAND);
+        assert_eq!(share(1, 1), PIECE_SHARE_MIN);
+        assert_eq!(share(100_000, 1), 100_000);
+        assert_eq!(share(BYTES_IN_HAND as usize + 1, 1), BYTES_IN_HAND);
+    }
+
+    #[test]
+    fn many_bodies_have_no_more_in_hand_than_a_few() {
+        assert_eq!(share(65_536, BODIES_AT_FULL_PACE), 65_536);
+        let all_max = BODIES_AT_FULL_PACE * BYTES_IN_HAND as usize;
+        for bodies in [5, 16, 50, 64, 128] {
+            let pieces = BYTES_IN_HAND / share(65_536, bodies);
+            let all = bodies * pieces as usize * 65_536;
+            assert!(all <= all_max, "{bodies} bodies: {all} bytes");
+        }
+        assert_eq!(share(usize::MAX, usize::MAX), BYTES_IN_HAND);
     }
 
     #[test]

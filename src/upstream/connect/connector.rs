@@ -9,16 +9,17 @@
 //! refused here, and the rest is the proxy's own rules to say: an operator who sends larder through
 //! a proxy has one. Must not know what is asked.
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use http::Uri;
 use http_body::Body;
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::dns::Name;
@@ -37,6 +38,7 @@ use super::resolver::{AddressGuard, GuardedResolver};
 use super::tls_fault::TlsFault;
 use super::transport::{Audience, Transport};
 use super::tunnel::tunnel;
+use crate::upstream::bodies::{BODIES_AT_FULL_PACE, CountedBody};
 use crate::upstream::redirect::AllowedOrigins;
 use crate::values::clock;
 use crate::values::error_chain::BoxError;
@@ -47,6 +49,15 @@ const POOL_IDLE: Duration = Duration::from_secs(55);
 
 /// Header fields accepted in an answer.
 pub const ANSWER_FIELDS_MAX: usize = 128;
+
+/// What is read at a time while many bodies are on their way: a piece of one keeps the whole buffer
+/// that it was read into, of up to 408 KiB. One byte less than a power of two, on which hyper would
+/// take the next larger one.
+const SMALL_READ_BYTES: usize = (64 << 10) - 1;
+
+thread_local! {
+    static SMALL_READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; SMALL_READ_BYTES].into());
+}
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -352,9 +363,19 @@ impl Read for PeerStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buffer)
+        let are_few = CountedBody::count() <= BODIES_AT_FULL_PACE;
+        if are_few || buffer.remaining() <= SMALL_READ_BYTES {
+            return Pin::new(&mut self.inner).poll_read(cx, buffer);
+        }
+        // hyper's next buffer is as large as the reads before were.
+        SMALL_READ.with_borrow_mut(|bytes| {
+            let mut part = ReadBuf::new(bytes);
+            ready!(Pin::new(&mut self.inner).poll_read(cx, part.unfilled()))?;
+            buffer.put_slice(part.filled());
+            Poll::Ready(Ok(()))
+        })
     }
 }
 
