@@ -8,7 +8,7 @@
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::counts::{SharedStoreCounts, UploadEnd};
 use super::distrusted::Distrusted;
@@ -27,7 +27,7 @@ pub struct Uploader {
 }
 
 /// Bytes read at a time.
-const PIECE_BYTES: u64 = 64 << 10;
+const PIECE_BYTES: usize = 64 << 10;
 
 const DAMAGED: SharedStoreError =
     SharedStoreError::Wrong("the stored file cannot be read, or was damaged");
@@ -162,7 +162,7 @@ impl Uploader {
         }
         let part = self.remote.config.part_size.0;
         if blob.size() <= part {
-            let (pieces, hasher) = read(&blob, 0, blob.size(), Hasher::new()).await?;
+            let (pieces, hasher) = read(&blob, 0, blob.size(), Hasher::new(), Vec::new()).await?;
             if hasher.finish() != digest {
                 return Err(DAMAGED);
             }
@@ -200,39 +200,57 @@ async fn put_parts(
 ) -> Result<(), SharedStoreError> {
     let mut hasher = Hasher::new();
     let mut start = 0;
+    let mut buffers = Vec::new();
     while start < blob.size() {
         let length = part.min(blob.size() - start);
-        let (pieces, hashed) = read(blob, start, length, hasher).await?;
+        let (pieces, hashed) = read(blob, start, length, hasher, buffers).await?;
         hasher = hashed;
         start += length;
         // Before the last part goes, so that nothing wrong can be completed.
         if start == blob.size() && hasher.clone().finish() != blob.digest() {
             return Err(DAMAGED);
         }
-        upload.part(pieces).await?;
+        upload.part(pieces.clone()).await?;
+        buffers = freed(pieces);
     }
     Ok(())
 }
 
-/// A part of a blob in small pieces, whose memory goes back to the system, and the hash up to its end.
+/// The memory of pieces that were sent, for the next ones.
+fn freed(pieces: Vec<Bytes>) -> Vec<BytesMut> {
+    let mut buffers = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        if let Ok(buffer) = piece.try_into_mut() {
+            buffers.push(buffer);
+        }
+    }
+    buffers
+}
+
+/// A part of a blob in small pieces, in `buffers` as far as they go, and the hash up to its end.
 async fn read(
     blob: &Arc<Blob>,
     start: u64,
     length: u64,
     mut hasher: Hasher,
+    mut buffers: Vec<BytesMut>,
 ) -> Result<(Vec<Bytes>, Hasher), SharedStoreError> {
+    let count = usize::try_from(length.div_ceil(PIECE_BYTES as u64)).unwrap_or_default();
+    // Allocated here, where downloads allocate and free theirs: the C library's allocator keeps what
+    // is freed apart for each thread that asked for it, and there are many blocking threads.
+    buffers.resize_with(count, || BytesMut::with_capacity(PIECE_BYTES));
     let file = Arc::clone(blob.file());
     let read = correlation::spawn_blocking(move || {
-        let mut pieces = Vec::new();
+        let mut pieces = Vec::with_capacity(count);
         let mut position = start;
         let end = start + length;
-        while position < end {
-            let wanted = PIECE_BYTES.min(end - position);
-            let mut piece = vec![0; usize::try_from(wanted).unwrap_or_default()];
+        for mut piece in buffers {
+            let left = usize::try_from(end - position).unwrap_or(PIECE_BYTES);
+            piece.resize(PIECE_BYTES.min(left), 0);
             file.read_exact_at(&mut piece, position)?;
             hasher.update(&piece);
-            pieces.push(Bytes::from(piece));
-            position += wanted;
+            position += piece.len() as u64;
+            pieces.push(piece.freeze());
         }
         Ok::<_, std::io::Error>((pieces, hasher))
     });

@@ -79,7 +79,7 @@ impl Default for SharedStoreConfig {
             concurrent_reads: 32,
             concurrent_writes: 2,
             queue: 4096,
-            part_size: Size::mebibytes(8),
+            part_size: Size::mebibytes(5),
             verify_first: Size::mebibytes(64),
             breaker_failures: 3,
             breaker_open_for: Span::seconds(30),
