@@ -22,7 +22,8 @@ use crate::support::larder::binary;
 use crate::support::openmetrics::{OPENMETRICS, Sample, samples};
 use crate::support::{
     Act, Artifact, Client, Distribution, Engine, FOR_EVER, FaultyRelay, Fleet, GitLab, HeldPort,
-    Kind, Larder, Offer, PublicIndex, RelayFault, Site, Storage, StoreListing, path, token,
+    Kind, Larder, Offer, ProjectStatus, PublicIndex, RelayFault, Site, Storage, StoreListing, path,
+    token,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -56,6 +57,7 @@ const SCENARIOS: &[Scenario] = &[
     DATES,
     POLICIES,
     VIEWS,
+    PAGE_CHANGES,
     LOG_LOST,
     ABANDONED,
     EMPTIED,
@@ -987,6 +989,49 @@ const VIEWS: Scenario = Scenario {
 #[test]
 fn what_views_answer_is_counted_by_source() {
     shows(&VIEWS);
+}
+
+const PAGE_CHANGES: Scenario = Scenario {
+    shows: &[
+        "larder_project_pages_total{project_status=\"active\"}",
+        "larder_project_status_changes_total{project_status=\"archived\"}",
+        "larder_page_file_changes_total{change=\"withdrawn\"}",
+    ],
+    play: |look| {
+        let index = PublicIndex::start();
+        let gone = Distribution::new("some.lib", "1.0").wheel();
+        index.publish(&gone);
+        index.publish(Distribution::new("some.lib", "2.0").wheel());
+        let larder = Larder::builder(&GitLab::start())
+            .mirror_with("pypi", &index, "ttl = \"0s\"")
+            .start();
+        let see = || {
+            larder
+                .client()
+                .get("/pypi/simple/some-lib/")
+                .expect(200)
+                .len()
+        };
+        see();
+        index.withdraw(&gone.filename);
+        index.change(|catalogue| {
+            let archived = ProjectStatus {
+                status: "archived",
+                reason: None,
+            };
+            catalogue.status.insert("some-lib".to_owned(), archived)
+        });
+        see();
+        eventually("the changes are counted", || {
+            larder.metric("larder_page_file_changes_total{change=\"withdrawn\"}") == Some(1.0)
+        });
+        look(&larder.client());
+    },
+};
+
+#[test]
+fn what_changes_on_pages_is_counted() {
+    shows(&PAGE_CHANGES);
 }
 
 const NO_GITLAB: Scenario = Scenario {
