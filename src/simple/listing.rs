@@ -194,9 +194,7 @@ impl ProjectListing {
             }
             self.files.insert(filename, file);
         }
-        if newer.status.is_some() {
-            self.status = newer.status;
-        }
+        self.status = newer.status;
         Ok(())
     }
 

@@ -203,8 +203,10 @@ impl BundleService {
             return Ok(());
         };
         let mut listing = stored.listing;
+        // Of a quarantined project the far side is told that it is, and given no file.
+        let is_quarantined = listing.is_quarantined();
         for address in stored.addresses {
-            if cached.contains_key(&address) {
+            if cached.contains_key(&address) && !is_quarantined {
                 carried.listed.insert(address);
             }
         }
@@ -216,16 +218,13 @@ impl BundleService {
             carried.met.insert((file.address.clone(), file.sha256));
         }
         carried.read.insert(page.clone());
-        if listing.is_quarantined() {
-            return Ok(());
-        }
         listing
             .files
             .retain(|_, file| match cached.get(&file.address) {
-                Some(cached) => cached.file.digest == file.sha256,
+                Some(cached) => !is_quarantined && cached.file.digest == file.sha256,
                 None => false,
             });
-        if !listing.files.is_empty() {
+        if is_quarantined || !listing.files.is_empty() {
             carried.pages.insert(address, (page.clone(), listing));
         }
         Ok(())
@@ -258,6 +257,9 @@ impl BundleService {
                 .pages
                 .entry(path)
                 .or_insert_with(|| (page, ProjectListing::new(project)));
+            if listing.is_quarantined() {
+                continue;
+            }
             let file = ListingFile {
                 address: address.clone(),
                 ..ListingFile::bare(cached.file.digest)

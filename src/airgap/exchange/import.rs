@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::carried_dates::CarriedDates;
 use super::signature::{self, SignatureError};
-use super::{BundleService, block_on};
+use super::{BundleService, StoredListing, block_on};
 use crate::airgap::bundle::{
     BundleError, BundleReader, Description, FileLine, Item, Manifest, Part, VerifiedFront, items,
 };
@@ -375,7 +375,13 @@ impl BundleService {
                 filename: filename.clone(),
             });
         }
-        let mut merged = match self.listing(&page)? {
+        let stored = self.listing(&page)?;
+        if let Some(stored) = &stored
+            && !is_status_taken(&listing, stored, front)
+        {
+            listing.status.clone_from(&stored.listing.status);
+        }
+        let mut merged = match stored {
             Some(stored) => stored.listing,
             None => ProjectListing::new(listing.project.clone()),
         };
@@ -472,6 +478,20 @@ impl BundleService {
         // What it said is on the merged page.
         Ok(pages.forget(&route, Format::Html)?)
     }
+}
+
+/// Whether what a page that came says of its project counts: a bundle that is older than what is
+/// here says nothing new; a page without files or a status is one made of names; and what ends a
+/// quarantine needs the word that dates need.
+fn is_status_taken(
+    came: &ProjectListing,
+    stored: &StoredListing,
+    front: &CheckedFront<'_>,
+) -> bool {
+    let is_older = stored.spoken > Some(made(&front.bundle.description));
+    let says_nothing = came.status.is_none() && came.files.is_empty();
+    let is_loosened = stored.listing.is_quarantined() && !came.is_quarantined();
+    !is_older && !says_nothing && (front.dates_count || !is_loosened)
 }
 
 /// Has a page that came say no more of its files' age than the one that is here.

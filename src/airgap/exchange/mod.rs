@@ -16,6 +16,7 @@ mod wire;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::index::{PageError, Pages};
 use crate::registry::{PageRef, Route};
@@ -34,6 +35,8 @@ struct StoredListing {
     pub listing: ProjectListing,
     /// Of all its files, those without a sha256 included.
     pub addresses: HashSet<String>,
+    /// When upstream last confirmed it.
+    pub spoken: Option<SystemTime>,
 }
 
 /// Handles export, import and sets.
@@ -75,20 +78,22 @@ impl BundleService {
             };
             let read: Result<_, PageError> = self.pages.listing(page, (&meta.url, format, &body));
             match read {
-                Ok((listing, addresses)) => {
-                    found.push((spoken, StoredListing { listing, addresses }))
-                }
+                Ok((listing, addresses)) => found.push(StoredListing {
+                    listing,
+                    addresses,
+                    spoken,
+                }),
                 Err(why) => {
                     tracing::warn!(page = %route, error = %why, "a stored page cannot be read")
                 }
             }
         }
         // Of two of one moment the JSON, which says more.
-        found.sort_by_key(|(spoken, _)| *spoken);
-        let Some((_, mut newest)) = found.pop() else {
+        found.sort_by_key(|stored| stored.spoken);
+        let Some(mut newest) = found.pop() else {
             return Ok(None);
         };
-        if let Some((_, older)) = found.pop() {
+        if let Some(older) = found.pop() {
             let mut merged = older.listing;
             merged
                 .files

@@ -1,7 +1,9 @@
 //! What an index says of a project as a whole (PEP 792): nothing of a quarantined one is given, by
 //! whatever address, whether it is cached or not; any other word is passed on and refuses nothing.
 
-use crate::common::delivery::kept;
+use std::time::SystemTime;
+
+use crate::common::delivery::{eventually, kept};
 use crate::common::mirror::{FORMATS, HTML, JSON, NEVER_FRESH, file, get_as, names, page};
 use crate::support::larder::Builder;
 use crate::support::{
@@ -334,6 +336,73 @@ fn r34_below_a_parent_a_quarantine_holds_too() {
     world.say("quarantined");
     assert_nothing_given(&client, &places[..2], "of GitLab's");
     assert_quarantined(&client.get(mirrored), "of the mirror");
+}
+
+/// Blocks until the wall clock shows another second: bundles are dated by it.
+fn next_second() {
+    let second = || {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        now.expect("after the epoch").as_secs()
+    };
+    let before = second();
+    eventually("a second passes", || second() > before);
+}
+
+#[test]
+fn r34_bundles_carry_a_quarantine_and_its_end() {
+    let world = World::new(Formats::Both);
+    let near = world.larder("").start();
+    let folder = near.home().to_owned();
+    let bundle = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    let export = |name: &str| {
+        get_as(&near.client(), &page(PROJECT), JSON).expect(200);
+        // It is on the disk behind the answer.
+        let told = |words: &str| {
+            let told = near.command(&["explain", &page(PROJECT)]);
+            String::from_utf8_lossy(&told.stdout).contains(words)
+        };
+        match name {
+            "quarantined" => eventually(name, || told("calls the project quarantined")),
+            _ => eventually(name, || told("on disk") && !told("calls the project")),
+        }
+        next_second();
+        let done = near.command(&["export", &bundle(name)]);
+        assert!(done.status.success(), "{done:?}");
+        next_second();
+    };
+    // A bundle needs a file.
+    let other = Distribution::new("left.pad", "1.0").wheel();
+    world.index.publish(Offer::from(&other));
+    for wheel in [&wheel(), &other] {
+        let address = file(&world.index, &wheel.filename);
+        near.client().get(&address).expect(200);
+        kept(&near, wheel);
+    }
+    export("before");
+    world.say("quarantined");
+    export("quarantined");
+    world.lift();
+    export("lifted");
+    let far = world
+        .larder("offline = true")
+        .sections("[auth]\noffline = \"open\"")
+        .start();
+    let client = far.client();
+    let place = [world.places()[2].clone()];
+    for (name, is_given) in [
+        ("before", true),
+        ("quarantined", false),
+        ("before", false),
+        ("lifted", true),
+        ("quarantined", true),
+    ] {
+        let done = far.command(&["import", &bundle(name)]);
+        assert!(done.status.success(), "{name}: {done:?}");
+        match is_given {
+            true => assert_all_given(&client, &place, name),
+            false => assert_nothing_given(&client, &place, name),
+        }
+    }
 }
 
 #[test]
