@@ -20,6 +20,7 @@
 #![expect(clippy::disallowed_methods, reason = "the disk is this room's own")]
 
 use std::cmp::Reverse;
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io;
 use std::sync::Arc;
@@ -45,6 +46,9 @@ const PADDING_MAX: usize = 64;
 /// In the order of two pages of one moment: JSON says more.
 const FORMATS: [Format; 2] = [Format::Json, Format::Html];
 
+/// Pages whose end is remembered, of which one may still be on its way to the disk.
+const ENDED_MAX: usize = 256;
+
 /// What belongs to a stored body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageMeta {
@@ -68,6 +72,27 @@ pub struct PageRecord {
     /// Upstream has no such page any more; there is no body.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub withdrawn: bool,
+}
+
+/// The keys of pages that were ended, and when, the last of them.
+#[derive(Default)]
+struct EndedPages(VecDeque<(String, SystemTime)>);
+
+impl EndedPages {
+    fn note(&mut self, key: String, now: SystemTime) {
+        self.0.retain(|(ended, _)| *ended != key);
+        if self.0.len() >= ENDED_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back((key, now));
+    }
+
+    /// Whether a page was ended after it was asked for.
+    fn since(&self, key: &str, asked: SystemTime) -> bool {
+        self.0
+            .iter()
+            .any(|(ended, at)| ended == key && asked <= *at)
+    }
 }
 
 /// A line of the index about a page.
@@ -138,7 +163,8 @@ struct NewPage {
 pub struct PageStore {
     folder: Arc<Folder>,
     /// One at a time: a body is compared with what lies there.
-    storing: Arc<Mutex<()>>,
+    /// Held while a page is stored or ended: one at a time.
+    storing: Arc<Mutex<EndedPages>>,
 }
 
 impl PageStore {
@@ -281,6 +307,17 @@ impl PageStore {
         .await
     }
 
+    /// Forgets a page for good, also one that was asked for before and is still on its way here.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// When the index cannot be written.
+    pub fn end(&self, route: &Route, format: Format) -> Result<(), StoreError> {
+        let mut ended = self.storing.lock();
+        ended.note(key(route, format), clock::wall());
+        self.forget(route, format)
+    }
+
     /// Forgets a page; its body stays until nothing refers to it. Blocks.
     ///
     /// # Errors
@@ -369,7 +406,10 @@ impl PageStore {
 
     fn put_now(&self, key: &str, page: NewPage) -> Result<(), StoreError> {
         let layout = &self.folder.layout;
-        let _one_at_a_time = self.storing.lock();
+        let ended = self.storing.lock();
+        if ended.since(key, page.asked) {
+            return Ok(());
+        }
         let old = find(layout, key)?;
         let mine = old.as_ref().and_then(PageLine::own_body);
         let is_free = |digest: Digest| mine == Some(digest) || !layout.blob(digest).exists();

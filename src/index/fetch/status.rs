@@ -53,8 +53,8 @@ impl Fetcher {
         };
         let shelf = self.dependencies.page_store.clone();
         let route = Route::Page(key.page().clone());
-        let forget = move || shelf.forget(&route, other);
-        match correlation::spawn_blocking(forget).await {
+        let end = move || shelf.end(&route, other);
+        match correlation::spawn_blocking(end).await {
             Ok(Ok(())) => {}
             Ok(Err(why)) => {
                 tracing::warn!(error = %why, page = %key.page().path(), "the page of a quarantined project stays on the disk in its other format")

@@ -300,3 +300,26 @@ async fn a_body_that_a_power_cut_emptied_is_no_page_and_no_damage() -> Checked {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn a_page_that_was_ended_while_it_was_on_its_way_is_not_stored() -> Checked {
+    let dir = tempfile::tempdir()?;
+    let page_store = page_store(&dir)?;
+    let route = Route::from_path("/api/v4/projects/42/packages/pypi/simple/a/")?;
+    let body = Bytes::from_static(b"{}");
+    let second = Duration::from_secs(1);
+    for (asked, format, is_stored) in [
+        (clock::wall() - second, Format::Html, false),
+        (clock::wall() - second, Format::Json, true),
+        (clock::wall() + second, Format::Html, true),
+    ] {
+        page_store.end(&route, Format::Html)?;
+        let body = body.clone();
+        page_store
+            .store(&route, format, meta(), body, asked)
+            .await?;
+        let stored = page_store.load(&route, format).await?;
+        assert_eq!(stored.is_some(), is_stored, "{format:?}");
+    }
+    Ok(())
+}

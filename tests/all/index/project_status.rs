@@ -242,6 +242,11 @@ fn r34_a_quarantine_told_in_one_format_holds_in_the_other() {
             &[("Accept", first), ("Cache-Control", "no-cache")],
         );
         assert!(names(&told).is_empty(), "{told:?}");
+        // It is on the disk behind the answer; without it there is nothing to show.
+        eventually("the page is on the disk", || {
+            let told = larder.command(&["explain", &page(PROJECT)]);
+            String::from_utf8_lossy(&told.stdout).contains("calls the project quarantined")
+        });
         world.index.stop();
         let shown = get_as(&client, &page(PROJECT), second);
         assert!(names(&shown).is_empty(), "after {first}: {shown:?}");
