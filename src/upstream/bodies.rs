@@ -14,7 +14,8 @@ static BODIES: AtomicUsize = AtomicUsize::new(0);
 pub struct CountedBody(());
 
 impl CountedBody {
-    pub fn new() -> Self {
+    /// Counts one more.
+    pub fn begin() -> Self {
         BODIES.fetch_add(1, Ordering::Relaxed);
         Self(())
     }

@@ -68,7 +68,7 @@ pub async fn pump(
 ) -> Option<(Spool, Reservation, BodyEnd)> {
     let (pieces, incoming) = mpsc::unbounded_channel();
     let shares = Arc::new(Semaphore::new(BYTES_IN_HAND as usize));
-    let _counted = CountedBody::new();
+    let _counted = CountedBody::begin();
     // Clients wait for the first bytes: the next ones come in behind these.
     let mut alone = spool.written() == 0;
     let store = Arc::clone(store);

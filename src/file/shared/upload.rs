@@ -100,11 +100,8 @@ impl Uploader {
         let Some(metadata) = known.metadata else {
             return Ok(fact.metadata.is_none());
         };
-        let size = match self.blob(metadata).await {
-            Some(blob) => Some(blob.size()),
-            None => None,
-        };
-        self.has(metadata, size).await
+        let here = self.blob(metadata).await;
+        self.has(metadata, here.map(|blob| blob.size())).await
     }
 
     /// Whether the bucket has a blob, of this size if one is known.
