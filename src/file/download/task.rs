@@ -173,9 +173,8 @@ impl DownloadTask {
             origin,
             shared,
         };
-        let (mut spool, mut reservation) = match make_room(&self.downloads.store, attempt.size)
-            .await
-        {
+        let room = make_room(&self.downloads.store, attempt.size).await;
+        let (mut spool, mut reservation) = match room {
             Ok(room) => room,
             Err(why) => {
                 self.downloads.counts.ended(DownloadEnd::Unstorable);
