@@ -15,7 +15,7 @@ use super::settings::{bases, certificate_validity, dates_credential, service_cre
 use super::upstreams::{Transports, transport, transports, upstreams};
 use crate::access::Credential;
 use crate::app::config::Config;
-use crate::upstream::{ProxyEnvironment, Transport, Upstream};
+use crate::upstream::{ProxyEnvironment, SystemRoots, Transport, Upstream};
 use crate::values::validity::Validity;
 
 /// What is examined.
@@ -71,18 +71,19 @@ pub fn doctor_input(config: &Config, credential: Credential) -> Result<DoctorInp
     } else {
         credential
     };
+    let system = SystemRoots::default();
     let mut shared_store = None;
     if upstream.shared_store().is_some() {
         let environment = ProxyEnvironment::of_process();
         let section = config.shared_store.transport();
-        shared_store = Some(transport("shared_store", &section, &environment)?);
+        shared_store = Some(transport("shared_store", &section, &environment, &system)?);
     }
     Ok(DoctorInput {
         shared_store,
         transports: if config.offline {
             None
         } else {
-            Some(transports(config, &known)?)
+            Some(transports(config, &known, &system)?)
         },
         context: command_context(config)?,
         upstream: Arc::new(upstream),

@@ -14,7 +14,7 @@ use super::settings::{
 use super::token_file::token;
 use super::upstreams::{gitlab_url, shared_store, transport};
 use crate::app::config::Config;
-use crate::upstream::{MirrorConfig, ProxyEnvironment, TransportConfig};
+use crate::upstream::{MirrorConfig, ProxyEnvironment, SystemRoots, TransportConfig};
 
 /// Opens the files that the configuration names.
 ///
@@ -29,20 +29,23 @@ pub fn check_files(config: &Config) -> Result<(), StartError> {
     };
     // Offline no upstream is asked: what only it would need is not even opened.
     if !config.offline {
-        let environment = ProxyEnvironment::of_process();
+        let surroundings = Surroundings {
+            proxies: ProxyEnvironment::of_process(),
+            roots: SystemRoots::default(),
+        };
         note(service_credential(config).map(drop));
         note(dates_credential(config).map(drop));
         let url = bases(config).and_then(|bases| gitlab_url(&bases));
         let transport = config.gitlab.transport();
-        note(check_transport("gitlab", &transport, url, &environment));
+        note(check_transport("gitlab", &transport, url, &surroundings));
         for (name, section) in &config.mirrors {
             let title = format!("mirrors.{name}");
             note(token(&title, &section.token_file).map(drop));
             let url = mirror_url(name, section);
             let transport = section.transport();
-            note(check_transport(&title, &transport, url, &environment));
+            note(check_transport(&title, &transport, url, &surroundings));
         }
-        note(check_shared_store(config, &environment));
+        note(check_shared_store(config, &surroundings));
     }
     note(check_signers(config));
     note(offline_keys(config).map(drop));
@@ -53,15 +56,21 @@ pub fn check_files(config: &Config) -> Result<(), StartError> {
     Err(StartError::Setting(faults.join("\n")))
 }
 
-fn check_shared_store(config: &Config, environment: &ProxyEnvironment) -> Result<(), StartError> {
+/// What the process has of its system.
+struct Surroundings {
+    proxies: ProxyEnvironment,
+    roots: SystemRoots,
+}
+
+fn check_shared_store(config: &Config, surroundings: &Surroundings) -> Result<(), StartError> {
     let section = &config.shared_store;
     if !section.is_set() {
         return Ok(());
     }
-    shared_store(config)?;
+    shared_store(config, &surroundings.roots)?;
     let origin = section.origin();
     let url = origin.map_err(|why| StartError::Setting(format!("shared_store.endpoint: {why}")));
-    check_transport("shared_store", &section.transport(), url, environment)
+    check_transport("shared_store", &section.transport(), url, surroundings)
 }
 
 fn mirror_url(name: &str, section: &MirrorConfig) -> Result<Url, StartError> {
@@ -74,9 +83,10 @@ fn check_transport(
     section: &str,
     config: &TransportConfig<'_>,
     url: Result<Url, StartError>,
-    environment: &ProxyEnvironment,
+    surroundings: &Surroundings,
 ) -> Result<(), StartError> {
-    let transport = transport(section, config, environment)?;
+    let Surroundings { proxies, roots } = surroundings;
+    let transport = transport(section, config, proxies, roots)?;
     match transport.lack(&url?) {
         Some(lack) => Err(StartError::Setting(format!("{section}.ca_file: {lack}"))),
         None => Ok(()),

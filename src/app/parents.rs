@@ -17,7 +17,9 @@ use super::shared::Shared;
 use super::upstreams::transport;
 use crate::app::config::Config;
 use crate::store::ParentFacts;
-use crate::upstream::{LarderStatus, ParentClient, ParentFault, ParentReading, ProxyEnvironment};
+use crate::upstream::{
+    LarderStatus, ParentClient, ParentFault, ParentReading, ProxyEnvironment, SystemRoots,
+};
 use crate::values::correlation;
 
 /// Between two questions to a parent that answers.
@@ -48,7 +50,8 @@ impl Parents {
             return Ok(Self(parents));
         }
         let environment = ProxyEnvironment::of_process();
-        let transport = transport("gitlab", &config.gitlab.transport(), &environment)?;
+        let section = config.gitlab.transport();
+        let transport = transport("gitlab", &section, &environment, &SystemRoots::default())?;
         let bases = bases(config)?;
         for base in bases.parents() {
             let url = base.to_string();

@@ -16,7 +16,8 @@ use crate::app::config::Config;
 use crate::registry::{Bases, MirrorBase};
 use crate::upstream::{
     AllowedOrigins, FLEET_KEY_BYTES_MIN, FleetKey, IndexTrial, Mirror, MirrorConfig,
-    ProxyEnvironment, SharedStore, SharedStoreSecrets, Transport, TransportConfig, Upstream,
+    ProxyEnvironment, SharedStore, SharedStoreSecrets, SystemRoots, Transport, TransportConfig,
+    Upstream,
 };
 use crate::values::secret::Secret;
 
@@ -28,15 +29,17 @@ pub fn upstreams(
     service_token: bool,
     known: &[KnownMirror],
 ) -> Result<Upstream, StartError> {
+    let system = SystemRoots::default();
     let mut mirrors = Vec::new();
     let gitlab = if config.offline {
         let environment = ProxyEnvironment::of_process();
-        transport("gitlab", &TransportConfig::UNUSED, &environment)?
+        transport("gitlab", &TransportConfig::UNUSED, &environment, &system)?
     } else {
-        let opened = transports(config, known)?;
+        let opened = transports(config, known, &system)?;
+        let mut encrypted = Vec::new();
         for (known, transport) in known.iter().zip(&opened.mirrors) {
             if !known.is_public_index {
-                announce_mirror(known, transport);
+                announce_mirror(known, transport, &mut encrypted);
                 mirrors.push(mirror(&known.base, &known.section, transport, via)?);
                 for (base, section) in &known.stand_ins {
                     mirrors.push(mirror(base, section, transport, via)?);
@@ -44,8 +47,10 @@ pub fn upstreams(
             }
         }
         for bases in bases.seen_from_each() {
-            announce(first_section(config), &opened.gitlab, &gitlab_url(&bases)?);
+            let url = gitlab_url(&bases)?;
+            announce(first_section(config), &opened.gitlab, &url, &mut encrypted);
         }
+        look_for_roots(encrypted);
         opened.gitlab
     };
     let stores = AllowedOrigins::parse(&config.gitlab.object_storage_origins)
@@ -62,7 +67,7 @@ pub fn upstreams(
     let mut upstream = upstream
         .offline(config.offline)
         .with_mirrors(mirrors)
-        .with_shared_store(shared_store(config)?);
+        .with_shared_store(shared_store(config, &system)?);
     if config.has_parent() {
         upstream = upstream.under_parents();
     }
@@ -83,12 +88,13 @@ pub fn upstreams(
 }
 
 /// Where a mirror of the configuration is reached; the parent's are reached as the parent is.
-fn announce_mirror(known: &KnownMirror, transport: &Transport) {
+fn announce_mirror(known: &KnownMirror, transport: &Transport, encrypted: &mut Vec<EncryptedWay>) {
     let Some(index) = known.base.index() else {
         return;
     };
     if !known.base.is_parents() {
-        announce(&format!("mirrors.{}", known.base), transport, index);
+        let section = format!("mirrors.{}", known.base);
+        announce(&section, transport, index, encrypted);
     }
 }
 
@@ -101,13 +107,16 @@ fn first_section(config: &Config) -> &'static str {
 }
 
 /// The bucket that the fleet shares, if there is one; offline it is not asked.
-pub fn shared_store(config: &Config) -> Result<Option<SharedStore>, StartError> {
+pub fn shared_store(
+    config: &Config,
+    system: &SystemRoots,
+) -> Result<Option<SharedStore>, StartError> {
     let section = &config.shared_store;
     if config.offline || !section.is_set() {
         return Ok(None);
     }
     let environment = ProxyEnvironment::of_process();
-    let transport = transport("shared_store", &section.transport(), &environment)?;
+    let transport = transport("shared_store", &section.transport(), &environment, system)?;
     let secret = |key: &str, path: &str| {
         let token = read_token(&format!("shared_store.{key}"), Path::new(path))?;
         Ok::<_, StartError>(Secret::new(token.as_slice()))
@@ -141,9 +150,13 @@ pub struct Transports {
     pub mirrors: Vec<Transport>,
 }
 
-pub fn transports(config: &Config, known: &[KnownMirror]) -> Result<Transports, StartError> {
+pub fn transports(
+    config: &Config,
+    known: &[KnownMirror],
+    system: &SystemRoots,
+) -> Result<Transports, StartError> {
     let environment = ProxyEnvironment::of_process();
-    let gitlab = transport("gitlab", &config.gitlab.transport(), &environment)?;
+    let gitlab = transport("gitlab", &config.gitlab.transport(), &environment, system)?;
     let mut mirrors = Vec::new();
     for mirror in known {
         if mirror.is_public_index || mirror.base.is_parents() {
@@ -152,7 +165,7 @@ pub fn transports(config: &Config, known: &[KnownMirror]) -> Result<Transports, 
         }
         let title = format!("mirrors.{}", mirror.base);
         let section = mirror.section.transport();
-        mirrors.push(transport(&title, &section, &environment)?);
+        mirrors.push(transport(&title, &section, &environment, system)?);
     }
     Ok(Transports { gitlab, mirrors })
 }
@@ -162,6 +175,7 @@ pub fn transport(
     section: &str,
     config: &TransportConfig<'_>,
     environment: &ProxyEnvironment,
+    system: &SystemRoots,
 ) -> Result<Transport, StartError> {
     let mut credential = None;
     if !config.proxy_credential_file.is_empty() {
@@ -169,17 +183,48 @@ pub fn transport(
         let pair = read_token(&key, Path::new(config.proxy_credential_file))?;
         credential = Some(Secret::new(pair.as_slice()));
     }
-    Transport::open(config, credential.as_ref(), environment)
+    Transport::open(config, credential.as_ref(), environment, system)
         .map_err(|why| StartError::Setting(format!("{section}.{why}")))
 }
 
-/// What an operator has to know of the way to a peer, once.
-fn announce(section: &str, transport: &Transport, url: &Url) {
+/// The way to a peer over TLS.
+struct EncryptedWay {
+    section: String,
+    transport: Transport,
+    url: Url,
+}
+
+/// Says which of them cannot be gone. For that the system's trusted roots are read, which the first
+/// connection will need; nothing waits for it.
+fn look_for_roots(encrypted: Vec<EncryptedWay>) {
+    if encrypted.is_empty() {
+        return;
+    }
+    let look = move || {
+        for way in encrypted {
+            if let Some(why) = way.transport.lack(&way.url) {
+                let upstream = way.section;
+                tracing::warn!(upstream, error = %why, "this upstream cannot be reached");
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("roots".to_owned());
+    if let Err(why) = thread.spawn(look) {
+        tracing::warn!(error = %why, "no thread to look at the system's trusted certificates");
+    }
+}
+
+/// What an operator has to know of the way to a peer, once; of one over TLS more is looked at later.
+fn announce(section: &str, transport: &Transport, url: &Url, encrypted: &mut Vec<EncryptedWay>) {
     if let Some(proxy) = transport.proxy(url) {
         tracing::info!(upstream = section, %proxy, "this upstream is reached through a proxy");
     }
-    if let Some(why) = transport.lack(url) {
-        tracing::warn!(upstream = section, error = %why, "this upstream cannot be reached");
+    if url.scheme() == "https" {
+        encrypted.push(EncryptedWay {
+            section: section.to_owned(),
+            transport: transport.clone(),
+            url: url.clone(),
+        });
     }
 }
 

@@ -110,6 +110,7 @@ pub async fn examine_connection(
             Ok(Ok(stream)) => {
                 facts.connected = Some((address, begun.elapsed()));
                 if url.scheme() == "https" {
+                    way.is_ready(Audience::Own).await;
                     let tls = way.tls(Audience::Own, true)?;
                     facts.tls = Some(greet(tls, &host, stream, limit).await);
                 }

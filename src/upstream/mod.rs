@@ -45,7 +45,7 @@ pub use breaker::{BreakerCondition, BreakerState};
 pub use client::Upstream;
 pub use config::{Forward, GitLabConfig};
 pub use connect::{
-    ProxyEnvironment, ProxyFault, TlsFault, Transport, TransportConfig, proxy_towards,
+    ProxyEnvironment, ProxyFault, SystemRoots, TlsFault, Transport, TransportConfig, proxy_towards,
 };
 pub use counts::{PeerCounts, PeerReading};
 pub use error::UpstreamError;

@@ -112,6 +112,8 @@ pub struct PeerConnector {
     tcp_to_proxy: HttpConnector<GuardedResolver>,
     tls: TlsConnector,
     tls_to_proxy: TlsConnector,
+    transport: Transport,
+    audience: Audience,
     proxies: Arc<Proxies>,
     resolver: GuardedResolver,
     guard: Option<AddressGuard>,
@@ -143,6 +145,8 @@ impl PeerConnector {
             tcp_to_proxy: tcp(GuardedResolver::new(None), limit),
             tls: tls(transport.tls(audience, http2))?,
             tls_to_proxy: tls(transport.tls(Audience::Other, false))?,
+            transport: transport.clone(),
+            audience,
             proxies: Arc::new(transport.proxies().clone()),
             resolver,
             guard,
@@ -213,7 +217,11 @@ impl PeerConnector {
             });
         }
         let name = server_name(&url).ok_or(ConnectError::Address)?;
-        let shaking = within(until, self.tls.connect(name, TokioIo::new(way))).await;
+        let shaking = async {
+            self.transport.is_ready(self.audience).await;
+            self.tls.connect(name, TokioIo::new(way)).await
+        };
+        let shaking = within(until, shaking).await;
         let tls = self.timely(shaking)?.map_err(ConnectError::Tls)?;
         Ok(PeerStream {
             inner: tls.into(),
@@ -254,6 +262,7 @@ impl PeerConnector {
         let way = if address.scheme_str() == Some("https") {
             let url = Url::parse(&address.to_string()).map_err(|_| ConnectError::Address)?;
             let name = server_name(&url).ok_or(ConnectError::Address)?;
+            self.transport.is_ready(Audience::Other).await;
             let tls = self.tls_to_proxy.connect(name, TokioIo::new(tcp)).await;
             let told = |why: io::Error| {
                 failed(

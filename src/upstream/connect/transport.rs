@@ -1,6 +1,7 @@
 //! How a peer is reached: whom TLS trusts, what larder shows of itself, and which proxy is asked.
 //!
-//! Opens the files that the keys name, once. The client certificate and the pins are for the peer's
+//! Opens the files that the keys name, once; the system's trusted roots are read when TLS first needs
+//! them. The client certificate and the pins are for the peer's
 //! own origin: an object store or a redirect to elsewhere sees an ordinary client that trusts
 //! ordinary CAs, and so does a proxy. Must not connect.
 
@@ -14,9 +15,10 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
-use super::pinned::Pinned;
 use super::proxy::{Proxies, ProxyEnvironment};
+use super::roots::{Roots, SystemRoots};
 use super::transport_config::{TransportConfig, pins};
+use super::verifier::{PeerVerifier, Trust};
 use crate::values::digest::Digest;
 use crate::values::secret::Secret;
 use crate::values::secret_file::SecretFile;
@@ -29,7 +31,7 @@ const HTTP_2: &[u8] = b"h2";
 #[derive(Clone)]
 pub struct Transport {
     provider: Arc<CryptoProvider>,
-    roots: Arc<RootCertStore>,
+    roots: Arc<Roots>,
     pins: Vec<Digest>,
     identity: Option<Arc<CertifiedKey>>,
     proxies: Proxies,
@@ -53,6 +55,7 @@ impl Transport {
         config: &TransportConfig<'_>,
         proxy_credential: Option<&Secret>,
         environment: &ProxyEnvironment,
+        system: &SystemRoots,
     ) -> Result<Self, String> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let pins = pins(config.pin_sha256).map_err(|text| format!("pin_sha256: \"{text}\""))?;
@@ -64,7 +67,7 @@ impl Transport {
             ));
         }
         Ok(Self {
-            roots: Arc::new(roots(config.ca_file)?),
+            roots: Arc::new(Roots::new(system.clone(), roots_of(config.ca_file)?)),
             identity: identity(config, &provider)?,
             proxies: Proxies::choose(config.proxy, pair, environment)
                 .map_err(|why| format!("proxy: {why}"))?,
@@ -73,9 +76,11 @@ impl Transport {
         })
     }
 
-    /// What is plainly missing to reach this URL, though the configuration can be understood.
+    /// What is plainly missing to reach this URL, though the configuration can be understood. Blocks:
+    /// of an https URL the system's trusted roots are read.
     pub fn lack(&self, url: &Url) -> Option<String> {
-        let lacks = url.scheme() == "https" && self.roots.is_empty() && self.pins.is_empty();
+        let needs_roots = url.scheme() == "https" && self.pins.is_empty();
+        let lacks = needs_roots && self.roots.read().is_empty();
         lacks.then(|| {
             "no CA is trusted, so that no https server can be: the system's store is empty (on Debian: install ca-certificates), \
              and no ca_file is set"
@@ -97,6 +102,17 @@ impl Transport {
         &self.proxies
     }
 
+    /// Returns when a handshake for `audience` need not wait for a disk.
+    pub async fn is_ready(&self, audience: Audience) {
+        if !self.is_pinned(audience) {
+            self.roots.are_read().await;
+        }
+    }
+
+    fn is_pinned(&self, audience: Audience) -> bool {
+        audience == Audience::Own && !self.pins.is_empty()
+    }
+
     /// # Errors
     /// What the TLS library says.
     pub fn tls(&self, audience: Audience, http2: bool) -> Result<Arc<ClientConfig>, String> {
@@ -104,14 +120,14 @@ impl Transport {
             .with_safe_default_protocol_versions()
             .map_err(|why| why.to_string())?;
         let is_own = audience == Audience::Own;
-        let builder = if is_own && !self.pins.is_empty() {
-            let pinned = Pinned::new(self.pins.clone(), Arc::clone(&self.provider));
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(pinned))
-        } else {
-            builder.with_root_certificates(Arc::clone(&self.roots))
+        let trust = match self.is_pinned(audience) {
+            true => Trust::Pins(self.pins.clone()),
+            false => Trust::Roots(Arc::clone(&self.roots)),
         };
+        let verifier = PeerVerifier::new(trust, Arc::clone(&self.provider));
+        let builder = builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match self.identity.as_ref().filter(|_| is_own) {
             Some(identity) => builder
                 .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(identity)))),
@@ -125,21 +141,16 @@ impl Transport {
     }
 }
 
-/// The system's trusted roots (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others) and, unless its name
-/// is empty, those of a file.
-fn roots(ca_file: &str) -> Result<RootCertStore, String> {
+/// The trusted roots of a file; none if its name is empty.
+fn roots_of(ca_file: &str) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    let native = rustls_native_certs::load_native_certs();
-    for why in native.errors {
-        tracing::warn!(error = %why, "a part of the system's trusted certificates cannot be read");
+    if ca_file.is_empty() {
+        return Ok(roots);
     }
-    roots.add_parsable_certificates(native.certs);
-    if !ca_file.is_empty() {
-        for certificate in certificates("ca_file", ca_file)? {
-            roots
-                .add(certificate)
-                .map_err(|why| format!("ca_file: {ca_file}: {why}"))?;
-        }
+    for certificate in certificates("ca_file", ca_file)? {
+        roots
+            .add(certificate)
+            .map_err(|why| format!("ca_file: {ca_file}: {why}"))?;
     }
     Ok(roots)
 }

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::super::connect::ProxyEnvironment;
-use super::super::connect::TransportConfig;
+use super::super::connect::{ProxyEnvironment, SystemRoots, TransportConfig};
 use super::*;
 use crate::registry::{Route, Scope};
 use crate::simple::Format;
@@ -54,6 +53,17 @@ fn answer(status: &str, fields: &str, body: &str) -> String {
     )
 }
 
+fn transport() -> Transport {
+    let environment = ProxyEnvironment::default();
+    Transport::open(
+        &TransportConfig::UNUSED,
+        None,
+        &environment,
+        &SystemRoots::default(),
+    )
+    .unwrap()
+}
+
 fn config(server: &Server) -> MirrorConfig {
     MirrorConfig {
         url: format!("{}/simple/", server.url),
@@ -65,8 +75,7 @@ fn config(server: &Server) -> MirrorConfig {
 fn mirror(config: &MirrorConfig) -> Mirror {
     let credential = Credential::mirror(Some("ann"), b"s3cret");
     let via = HeaderValue::from_static("1.1 larder-test");
-    let transport =
-        Transport::open(&TransportConfig::UNUSED, None, &ProxyEnvironment::default()).unwrap();
+    let transport = transport();
     let scope = Scope::mirror("pypi").unwrap();
     Mirror::new(
         MirrorBase::parse(scope, &config.url, &config.file_urls).unwrap(),
@@ -450,7 +459,7 @@ async fn a_host_that_was_taken_before_the_start_is_no_host_that_the_operator_nam
         let mirror = Mirror::new(
             base,
             &config(&index),
-            &Transport::open(&TransportConfig::UNUSED, None, &ProxyEnvironment::default()).unwrap(),
+            &transport(),
             Credential::mirror(Some("ann"), b"s3cret"),
             HeaderValue::from_static("1.1 larder-test"),
         )

@@ -17,7 +17,8 @@ use larder::registry::{Base, Bases, FileRef, PORTABLE_BASE, PrivateNames, Route}
 use larder::simple::Format;
 use larder::store::{CatalogEntry, Checked, PageMeta, Store};
 use larder::upstream::{
-    AllowedOrigins, GitLabConfig, ProxyEnvironment, Transport, TransportConfig, Upstream,
+    AllowedOrigins, GitLabConfig, ProxyEnvironment, SystemRoots, Transport, TransportConfig,
+    Upstream,
 };
 use larder::values::clock;
 use larder::values::digest::Digest;
@@ -536,7 +537,9 @@ fn a_page_follows_the_store() {
     );
     let stores = AllowedOrigins::parse(&[]).expect("no origin");
     let via = http::HeaderValue::from_static("1.1 larder-test");
-    let direct = Transport::open(&TransportConfig::UNUSED, None, &ProxyEnvironment::default());
+    let environment = ProxyEnvironment::default();
+    let roots = SystemRoots::default();
+    let direct = Transport::open(&TransportConfig::UNUSED, None, &environment, &roots);
     let direct = direct.expect("no files");
     let upstream = Upstream::new(
         &GitLabConfig::default(),

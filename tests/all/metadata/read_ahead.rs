@@ -10,7 +10,8 @@ use larder::file::{FileDependencies, Files, FilesConfig, MetadataConfig};
 use larder::registry::{Base, Bases, FileRef, Route};
 use larder::store::{Store, WheelMark};
 use larder::upstream::{
-    AllowedOrigins, GitLabConfig, ProxyEnvironment, Transport, TransportConfig, Upstream,
+    AllowedOrigins, GitLabConfig, ProxyEnvironment, SystemRoots, Transport, TransportConfig,
+    Upstream,
 };
 use larder::values::quantity::Span;
 
@@ -54,7 +55,9 @@ impl Ahead {
         let bases = Bases::new(Base::parse(gitlab.url()).expect("a base"), Vec::new());
         let stores = AllowedOrigins::parse(&[gitlab.store_url().to_owned()]).expect("an origin");
         let via = http::HeaderValue::from_static("1.1 larder-test");
-        let direct = Transport::open(&TransportConfig::UNUSED, None, &ProxyEnvironment::default());
+        let environment = ProxyEnvironment::default();
+        let roots = SystemRoots::default();
+        let direct = Transport::open(&TransportConfig::UNUSED, None, &environment, &roots);
         let direct = direct.expect("no files");
         let upstream = Upstream::new(&GitLabConfig::default(), &direct, bases, stores, via, false);
         let upstream = upstream.expect("a client");
