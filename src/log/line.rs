@@ -17,7 +17,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::fields::{FieldForm, Fields, push};
 use super::json::Members;
 use super::logfmt::Pairs;
-use super::queue::LogQueue;
+use super::queue::{LogQueue, is_urgent};
 use super::timestamp;
 
 /// A longer text is not kept for the next line.
@@ -62,7 +62,7 @@ pub fn write(target: &str, level: Level, fields: impl FnOnce(&mut Fields<'_>)) {
     };
     with_line(|line| {
         form.spell(line, target, level, fields);
-        queue.put(line.as_bytes());
+        queue.put(line.as_bytes(), is_urgent(level));
     });
 }
 

@@ -1,10 +1,11 @@
 //! Lines on their way to standard error, which may take them slowly or not at all.
 //!
-//! Written by a thread of its own, all that have come in within a moment at once: a thread that is
-//! woken for each line costs more than the line, and more than the answer that the line is about.
-//! Bounded in bytes: a line has whatever length those like who ask. What does not fit is dropped
-//! and counted, and of a line that is too long by itself the fields are cut. Must not know what is
-//! logged.
+//! Written by a thread of its own: a thread that is woken for each line costs more than the line,
+//! and more than the answer that the line is about. The first line behind a silence wakes the
+//! writer; having written, it gathers for a fixed time, without being woken, and sleeps for good
+//! only when a gathering brought nothing. Bounded in bytes: a line has whatever length those like
+//! who ask. What does not fit is dropped and counted, and of a line that is too long by itself the
+//! fields are cut. Must not know what is logged.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use serde_json::Value;
+use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Waiting to be written; as much again may be in the writer's hands.
@@ -23,8 +25,8 @@ const LINE_BYTES_MAX: usize = 16 << 10;
 /// Of each field, in a line of JSON that is cut.
 const FIELD_CHARS_MAX: usize = 512;
 
-/// The writer lets so much time pass after a first line, for those that follow it.
-const GATHERING: Duration = Duration::from_millis(5);
+/// The writer lets so much time pass after each write, for the lines that follow.
+const GATHERING: Duration = Duration::from_millis(25);
 
 /// So many bytes are written without waiting for more.
 const GATHERED_BYTES: usize = 64 << 10;
@@ -51,6 +53,10 @@ struct Shared {
 struct State {
     lines: Vec<u8>,
     dropped: u64,
+    /// The writer sleeps until it is woken.
+    is_asleep: bool,
+    /// What is queued is written without waiting for more.
+    is_urgent: bool,
     closing: bool,
     /// The writer has written all and will write no more.
     done: bool,
@@ -85,7 +91,8 @@ impl LogQueue {
         self.0.state.lock()
     }
 
-    pub fn put(&self, line: &[u8]) {
+    /// `is_urgent`: the line is written at once, with those before it.
+    pub fn put(&self, line: &[u8], is_urgent: bool) {
         let cut;
         let mut line = line;
         if line.len() > LINE_BYTES_MAX {
@@ -97,57 +104,86 @@ impl LogQueue {
             state.dropped += 1;
             return;
         }
-        let before = state.lines.len();
+        let had_enough = state.has_enough();
         state.lines.extend_from_slice(line);
-        let is_first = before == 0;
-        let is_enough = before < GATHERED_BYTES && state.lines.len() >= GATHERED_BYTES;
+        state.is_urgent |= is_urgent;
+        let wakes = state.is_asleep || (state.has_enough() && !had_enough);
+        state.is_asleep = false;
         drop(state);
-        if is_first || is_enough {
+        if wakes {
             self.0.changed.notify_all();
         }
     }
 
     fn write_all_to(self, mut out: impl Write) {
+        let changed = &self.0.changed;
         let mut lines = Vec::new();
+        let mut state = self.state();
         loop {
-            let mut state = self.state();
-            while state.lines.is_empty() && !state.closing {
-                self.0.changed.wait(&mut state);
+            if state.lines.is_empty() && !state.closing {
+                state.is_asleep = true;
+                changed.wait_while(&mut state, |state| state.is_asleep && !state.closing);
             }
-            let is_gathering =
-                |state: &mut State| !state.closing && state.lines.len() < GATHERED_BYTES;
-            self.0
-                .changed
-                .wait_while_for(&mut state, is_gathering, GATHERING);
             if state.lines.is_empty() {
                 state.done = true;
                 drop(state);
-                self.0.changed.notify_all();
+                changed.notify_all();
                 return;
             }
             std::mem::swap(&mut state.lines, &mut lines);
-            drop(state);
-            // Nothing is left to tell it by if this fails.
-            let _ = out.write_all(&lines).and_then(|()| out.flush());
-            lines.clear();
-            // A burst is over: what it took is given back.
-            lines.shrink_to(GATHERED_BYTES);
+            state.is_urgent = false;
+            MutexGuard::unlocked(&mut state, || {
+                // Nothing is left to tell it by if this fails.
+                let _ = out.write_all(&lines).and_then(|()| out.flush());
+                lines.clear();
+                // A burst is over: what it took is given back.
+                lines.shrink_to(GATHERED_BYTES);
+            });
+            changed.wait_while_for(&mut state, |state| !state.has_enough(), GATHERING);
         }
     }
 }
 
-impl<'a> MakeWriter<'a> for LogQueue {
-    type Writer = &'a Self;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        self
+impl State {
+    /// Whether the writer need not wait for more.
+    fn has_enough(&self) -> bool {
+        self.closing || self.is_urgent || self.lines.len() >= GATHERED_BYTES
     }
 }
 
-/// Each write is a line.
-impl Write for &LogQueue {
+/// Puts each write into the queue as a line.
+pub struct LineWriter<'a> {
+    queue: &'a LogQueue,
+    is_urgent: bool,
+}
+
+impl<'a> MakeWriter<'a> for LogQueue {
+    type Writer = LineWriter<'a>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        LineWriter {
+            queue: self,
+            is_urgent: false,
+        }
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Self::Writer {
+        LineWriter {
+            queue: self,
+            is_urgent: is_urgent(*metadata.level()),
+        }
+    }
+}
+
+/// Whether lines of this level are written at once: those that an operator has to see even if
+/// larder ends in the next moment.
+pub fn is_urgent(level: Level) -> bool {
+    level <= Level::WARN
+}
+
+impl Write for LineWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.put(line);
+        self.queue.put(line, self.is_urgent);
         Ok(line.len())
     }
 
@@ -217,8 +253,10 @@ fn cut_fields(value: &mut Value) {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests own their clock")]
 mod tests {
     use std::io::{BufRead, BufReader, pipe};
+    use std::time::Instant;
 
     use super::*;
 
@@ -228,7 +266,7 @@ mod tests {
         let (queue, guard) = LogQueue::start(writer).unwrap();
         let line = [vec![b'x'; 9_999], b"\n".to_vec()].concat();
         for _ in 0..3_000 {
-            queue.put(&line);
+            queue.put(&line, false);
         }
         assert!(queue.state().lines.capacity() <= 2 * QUEUE_BYTES);
         let dropped = queue.dropped();
@@ -242,13 +280,59 @@ mod tests {
         assert_eq!(read.join().unwrap() as u64 + dropped, 3_000);
     }
 
+    /// A pipe of lines, each read when it has come.
+    fn started() -> (LogQueue, LogQueueGuard, impl FnMut() -> String) {
+        let (reader, writer) = pipe().unwrap();
+        let (queue, guard) = LogQueue::start(writer).unwrap();
+        let mut lines = BufReader::new(reader).lines();
+        (queue, guard, move || lines.next().unwrap().unwrap())
+    }
+
+    /// Waits until the writer sleeps for good.
+    fn falls_asleep(queue: &LogQueue) {
+        while !queue.state().is_asleep {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn the_writer_is_woken_behind_a_silence_and_gathers_what_follows() {
+        let (queue, _guard, mut read) = started();
+        let mut woken = 0;
+        for _ in 0..100 {
+            woken += u32::from(queue.state().is_asleep);
+            queue.put(b"line\n", false);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(woken < 50, "woken {woken} times");
+        falls_asleep(&queue);
+        queue.put(b"last\n", false);
+        for _ in 0..100 {
+            assert_eq!(read(), "line");
+        }
+        assert_eq!(read(), "last");
+    }
+
+    #[test]
+    fn an_urgent_line_takes_those_before_it_along() {
+        let (queue, _guard, mut read) = started();
+        let begun = Instant::now();
+        for _ in 0..40 {
+            queue.put(b"usual\n", false);
+            queue.put(b"urgent\n", true);
+            assert_eq!((read(), read()), ("usual".to_owned(), "urgent".to_owned()));
+        }
+        // Each would take a gathering otherwise.
+        assert!(begun.elapsed() < 30 * GATHERING);
+    }
+
     #[test]
     fn the_end_waits_for_what_is_queued_and_not_for_ever() {
         let (_reader, writer) = pipe().unwrap();
         let (queue, guard) = LogQueue::start(writer).unwrap();
-        queue.put(&vec![b'x'; 10_000]);
+        queue.put(&vec![b'x'; 10_000], false);
         for _ in 0..100 {
-            queue.put(&vec![b'x'; 10_000]);
+            queue.put(&vec![b'x'; 10_000], false);
         }
         drop(guard);
     }

@@ -852,6 +852,7 @@ fn clients_install_offline_and_say_why_they_cannot() {
         said.contains("larder is offline: nothing can be published"),
         "{said}"
     );
+    larder.wait_for_log("method=POST");
     assert_eq!(larder.log().matches("method=POST").count(), 1, "{said}");
     town.assert_left_alone(before);
 }

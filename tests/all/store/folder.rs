@@ -142,10 +142,7 @@ fn r5_a_damaged_blob_is_never_delivered_whole_and_is_fetched_again() {
                 .expect("a folder")
                 .count();
             assert!((1..=16).contains(&set_aside), "{set_aside} in quarantine");
-            assert!(
-                larder.log().contains("damaged"),
-                "the log says nothing of it"
-            );
+            larder.wait_for_log("damaged");
         }
     }
 }
