@@ -88,8 +88,10 @@ impl FileRef {
     pub fn path(&self) -> String {
         match &self.written {
             WrittenAddress::Digest(digest) => {
-                let filename = utf8_percent_encode(self.filename.as_str(), SEGMENT);
-                format!("{}/files/{digest}/{filename}", self.scope.path())
+                let mut path = self.scope.path();
+                path.extend(["/files/", digest, "/"]);
+                path.extend(utf8_percent_encode(self.filename.as_str(), SEGMENT));
+                path
             }
             WrittenAddress::Path(path) => path.path(),
         }

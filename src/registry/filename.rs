@@ -22,6 +22,9 @@ impl Filename {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(segment: &str) -> Result<Self, &'static str> {
+        if is_usual(segment) {
+            return Ok(Self(segment.into()));
+        }
         let Ok(decoded) = percent_decode_str(segment).decode_utf8() else {
             return Err("a file name that is no UTF-8");
         };
@@ -46,6 +49,19 @@ impl Filename {
     pub fn is_wheel(&self) -> bool {
         simple::is_wheel(&self.0)
     }
+}
+
+/// Whether it is a name that no rule has anything to say about, and that is written as it is: most
+/// are.
+fn is_usual(segment: &str) -> bool {
+    let mut has_dot = false;
+    for byte in segment.bytes() {
+        has_dot |= byte == b'.';
+        if !byte.is_ascii_alphanumeric() && !matches!(byte, b'-' | b'_' | b'.' | b'+') {
+            return false;
+        }
+    }
+    has_dot && !segment.starts_with('.') && segment.len() <= FILENAME_BYTES_MAX
 }
 
 /// Control characters, and those of Unicode that have no shape of their own or turn what follows

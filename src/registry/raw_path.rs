@@ -7,29 +7,44 @@
 /// Longest path accepted, in bytes.
 const PATH_BYTES_MAX: usize = 4096;
 
-/// For each byte, whether it may stand in a path: each path is looked through for others.
-const HAS_A_PLACE: [bool; 256] = {
-    let mut table = [false; 256];
+/// What a byte can do to a path.
+const NOTHING: u8 = 0;
+const SPOIL: u8 = 1;
+const BEGIN_AN_ESCAPE: u8 = 2;
+const BE_A_DOT: u8 = 4;
+
+/// The same for each byte: each path is looked through once for all of it.
+const POWERS: [u8; 256] = {
+    let mut powers = [SPOIL; 256];
     let mut byte = b'!';
     while byte <= b'~' {
-        table[byte as usize] = !matches!(byte, b'\\' | b';' | b'?' | b'#');
+        powers[byte as usize] = match byte {
+            b'\\' | b';' | b'?' | b'#' => SPOIL,
+            b'%' => BEGIN_AN_ESCAPE,
+            b'.' => BE_A_DOT,
+            _ => NOTHING,
+        };
         byte += 1;
     }
-    table
+    powers
 };
 
 /// # Errors
 /// What is wrong with the path, in words for its author.
 pub fn check(path: &str) -> Result<(), &'static str> {
+    let mut found = NOTHING;
+    for byte in path.bytes() {
+        found |= POWERS[usize::from(byte)];
+    }
     if path.len() > PATH_BYTES_MAX {
         Err("longer than 4096 bytes")
     } else if !path.starts_with('/') {
         Err("must begin with a slash")
-    } else if !path.bytes().all(|b| HAS_A_PLACE[usize::from(b)]) {
+    } else if found & SPOIL != 0 {
         Err("character that has no place in a path")
-    } else if has_dot_segment(path) {
+    } else if found & BE_A_DOT != 0 && has_dot_segment(path) {
         Err("dot segment")
-    } else if has_bad_escape(path) {
+    } else if found & BEGIN_AN_ESCAPE != 0 && has_bad_escape(path) {
         Err("escape that has no place in a path")
     } else {
         Ok(())
@@ -37,7 +52,7 @@ pub fn check(path: &str) -> Result<(), &'static str> {
 }
 
 fn has_dot_segment(path: &str) -> bool {
-    // Most paths have no segment that begins so, and are not split.
+    // Most names have a dot, and few segments begin with one: they are not split.
     path.contains("/.")
         && path
             .split('/')
@@ -45,12 +60,9 @@ fn has_dot_segment(path: &str) -> bool {
 }
 
 fn has_bad_escape(path: &str) -> bool {
-    let may_have = path.as_bytes().contains(&b'%');
-    may_have
-        && path
-            .split('%')
-            .skip(1)
-            .any(|after| !is_decent_escape(after))
+    path.split('%')
+        .skip(1)
+        .any(|after| !is_decent_escape(after))
 }
 
 /// Whether what follows a `%` is an escape of a character that could not as well hide a separator,

@@ -111,8 +111,7 @@ const CREDENTIAL_QUERIES: [&str; 5] = [
 
 const READS: &str = "GET, HEAD";
 
-/// No address of GitLab's registry has more.
-const SEGMENTS_USUAL: usize = 12;
+const EMPTY_SEGMENT: &str = "empty path segment";
 
 /// The one target that is no path (RFC 9112 §3.2.4).
 const EVERYTHING: &str = "*";
@@ -156,41 +155,18 @@ impl Route {
     /// Reads a raw path; the same grammar serves requests and the links on pages.
     pub fn from_path(path: &str) -> Result<Self, RouteError> {
         check(path).map_err(RouteError::Malformed)?;
-        if let Some(endpoint) = AdminEndpoint::at(path) {
-            return Ok(Self::Admin(endpoint));
+        let slashed = path.ends_with('/');
+        if let Some((kind, id, below)) = registry_of(path) {
+            return below_gitlab(kind, id, below, slashed);
         }
-        let mut segments = segments(path);
-        let slashed = segments.last() == Some(&"");
-        if slashed {
-            segments.pop();
+        let (first, below) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
+        let is_ours = matches!(first, "-" | "api");
+        if path.starts_with("//") || is_ours && path.contains("//") {
+            return Err(RouteError::Malformed(EMPTY_SEGMENT));
         }
-        let above = above(&segments);
-        if segments[..above].contains(&"") {
-            return Err(RouteError::Malformed("empty path segment"));
-        }
-        let mut place = 0;
-        segments.retain(|segment| {
-            place += 1;
-            place <= above || !segment.is_empty()
-        });
-        let route = match segments.as_slice() {
-            ["-", "osv", rest @ ..] if !slashed => OsvRequest::read(rest).map(Self::Osv),
-            ["-", kind, id, name] if !slashed => project_page_of(kind, id, name),
-            ["api", "v4", "projects", id, "packages", "pypi", rest @ ..] => {
-                return below_gitlab(ScopeKind::Project, id, rest, slashed);
-            }
-            [
-                "api",
-                "v4",
-                "groups",
-                id,
-                "-",
-                "packages",
-                "pypi",
-                rest @ ..,
-            ] => return below_gitlab(ScopeKind::Group, id, rest, slashed),
-            [mirror, rest @ ..] => below_mirror(mirror, rest, slashed),
-            [] => None,
+        let route = match first {
+            "-" => own(path),
+            mirror => below_mirror(mirror, below, slashed),
         };
         route.ok_or(RouteError::Unknown)
     }
@@ -295,28 +271,56 @@ impl AdminEndpoint {
     }
 }
 
-/// What stands behind each slash. (`split` looks for each slash anew, which costs more than all
-/// else that is done with a path.)
-fn segments(path: &str) -> Vec<&str> {
-    let mut segments = Vec::with_capacity(SEGMENTS_USUAL);
-    let mut start = 1;
-    for (at, byte) in path.bytes().enumerate().skip(1) {
-        if byte == b'/' {
-            segments.push(&path[start..at]);
-            start = at + 1;
+/// What lies below a scope, piece by piece; empty segments count for nothing. (`split` looks for
+/// each slash anew, which costs more than all else that is done with a path.)
+struct Segments<'p>(&'p str);
+
+impl<'p> Iterator for Segments<'p> {
+    type Item = &'p str;
+
+    fn next(&mut self) -> Option<&'p str> {
+        while !self.0.is_empty() {
+            let end = self.0.bytes().position(|byte| byte == b'/');
+            let end = end.unwrap_or(self.0.len());
+            let segment = &self.0[..end];
+            self.0 = self.0.get(end + 1..).unwrap_or_default();
+            if !segment.is_empty() {
+                return Some(segment);
+            }
         }
+        None
     }
-    segments.push(&path[start..]);
-    segments
 }
 
-/// How many segments stand before what lies below a scope; all of them where there is none.
-fn above(segments: &[&str]) -> usize {
-    match segments {
-        ["api", "v4", "projects", _, "packages", "pypi", ..] => 6,
-        ["api", "v4", "groups", _, "-", "packages", "pypi", ..] => 7,
-        [] | ["api" | "-", ..] => segments.len(),
-        [_mirror, ..] => 1,
+/// Takes apart the address of a project's or group's registry: whose it is, its id as it was
+/// written, and what lies below.
+fn registry_of(path: &str) -> Option<(ScopeKind, &str, &str)> {
+    let path = path.strip_prefix("/api/v4/")?;
+    let (kind, path, registry) = match path.strip_prefix("projects/") {
+        Some(path) => (ScopeKind::Project, path, "/packages/pypi"),
+        None => {
+            let path = path.strip_prefix("groups/")?;
+            (ScopeKind::Group, path, "/-/packages/pypi")
+        }
+    };
+    let end = path.bytes().position(|byte| byte == b'/')?;
+    let below = path[end..].strip_prefix(registry)?;
+    if !below.is_empty() && !below.starts_with('/') {
+        return None;
+    }
+    Some((kind, &path[..end], below))
+}
+
+/// What is larder's own: no address of it has an empty segment.
+fn own(path: &str) -> Option<Route> {
+    if let Some(endpoint) = AdminEndpoint::at(path) {
+        return Some(Route::Admin(endpoint));
+    }
+    let segments: Vec<&str> = path.split('/').skip(2).collect();
+    match segments.as_slice() {
+        ["osv", rest @ ..] => OsvRequest::read(rest).map(Route::Osv),
+        [kind, id, name] => project_page_of(kind, id, name),
+        _ => None,
     }
 }
 
@@ -346,18 +350,25 @@ fn project_page_path(page: &PageRef) -> String {
 fn below_gitlab(
     kind: ScopeKind,
     id: &str,
-    rest: &[&str],
+    below: &str,
     slashed: bool,
 ) -> Result<Route, RouteError> {
+    if id.is_empty() {
+        return Err(RouteError::Malformed(EMPTY_SEGMENT));
+    }
     let Some(scope) = Scope::parse(kind, id) else {
         return Err(RouteError::Malformed(
             "a project or group is a number or its full path with %2F for each slash",
         ));
     };
-    let route = match rest {
-        [] if kind == ScopeKind::Project => Some(Route::Upload { scope }),
-        ["simple", page @ ..] => page_of(scope, page),
-        ["files", digest, filename] if !slashed => file_of(scope, digest, filename),
+    let mut segments = Segments(below);
+    let mut next = || segments.next();
+    let route = match [next(), next(), next(), next()] {
+        [None, ..] if kind == ScopeKind::Project => Some(Route::Upload { scope }),
+        [Some("simple"), name, None, _] => page_of(scope, name),
+        [Some("files"), Some(digest), Some(filename), None] if !slashed => {
+            file_of(scope, digest, filename)
+        }
         _ => None,
     };
     route.ok_or(RouteError::Unknown)
@@ -365,11 +376,14 @@ fn below_gitlab(
 
 /// `simple` and `simple/NAME` are pages of a mirror as of GitLab; everything else below its name is
 /// a file.
-fn below_mirror(mirror: &str, rest: &[&str], slashed: bool) -> Option<Route> {
+fn below_mirror(mirror: &str, below: &str, slashed: bool) -> Option<Route> {
     let scope = Scope::mirror(mirror)?;
-    match rest {
-        ["simple"] | ["simple", _] => page_of(scope, &rest[1..]),
-        [_, ..] if !slashed => {
+    let mut segments = Segments(below);
+    let mut next = || segments.next();
+    match [next(), next(), next()] {
+        [Some("simple"), name, None] => page_of(scope, name),
+        [Some(_), ..] if !slashed => {
+            let rest: Vec<&str> = Segments(below).collect();
             let path = MirrorPath::parse(scope, &rest.join("/"));
             Some(Route::Mirrored(path.ok()?))
         }
@@ -377,13 +391,12 @@ fn below_mirror(mirror: &str, rest: &[&str], slashed: bool) -> Option<Route> {
     }
 }
 
-/// The page at what follows `simple`.
-fn page_of(scope: Scope, rest: &[&str]) -> Option<Route> {
-    match rest {
-        [] => Some(Route::Page(PageRef::index(scope))),
-        [name] => Some(Route::Page(PageRef::parse(scope, name)?)),
-        _ => None,
-    }
+/// The page of this project; without a name, of the scope.
+fn page_of(scope: Scope, name: Option<&str>) -> Option<Route> {
+    Some(Route::Page(match name {
+        None => PageRef::index(scope),
+        Some(name) => PageRef::parse(scope, name)?,
+    }))
 }
 
 /// A file of GitLab's, or the metadata of a wheel.

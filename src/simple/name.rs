@@ -33,10 +33,10 @@ impl ProjectName {
     /// # Errors
     /// [`NameError`] when the text is no name by PEP 508.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        check(text)?;
         if is_normalised(text) {
             return Ok(Self(text.into()));
         }
+        check(text)?;
         Ok(Self(normalise(text).into()))
     }
 
@@ -64,10 +64,17 @@ fn check(text: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-/// As clients send it.
+/// Whether it is a name, and spelled as clients send it.
 fn is_normalised(text: &str) -> bool {
-    let own = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    text.bytes().all(own) && !text.contains("--")
+    let mut before = b'-';
+    for byte in text.bytes() {
+        let is_own = byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        if !is_own && (byte != b'-' || before == b'-') {
+            return false;
+        }
+        before = byte;
+    }
+    before != b'-' && text.len() <= NAME_BYTES_MAX
 }
 
 fn normalise(text: &str) -> String {

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
+use crate::values::hexadecimal;
 
 /// A sha256, compared by value whatever the case it was written in.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,8 +21,8 @@ impl Digest {
             return None;
         }
         let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-            *byte = (nibble(pair[0])? << 4) | nibble(pair[1])?;
+        for (byte, pair) in bytes.iter_mut().zip(text.as_chunks().0) {
+            *byte = hexadecimal::read(*pair)?;
         }
         Some(Self(bytes))
     }
@@ -43,10 +43,7 @@ impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // At once: it is written for every answer, and for every line of the index that is read.
         let mut hex = [0; 64];
-        for (pair, byte) in hex.chunks_exact_mut(2).zip(self.0) {
-            pair[0] = HEX[usize::from(byte >> 4)];
-            pair[1] = HEX[usize::from(byte & 0xf)];
-        }
+        hexadecimal::spell(&self.0, &mut hex);
         f.write_str(std::str::from_utf8(&hex).map_err(|_| fmt::Error)?)
     }
 }
@@ -68,11 +65,6 @@ impl<'de> Deserialize<'de> for Digest {
         let text = std::borrow::Cow::<'_, str>::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| de::Error::custom("a sha256 is 64 hex digits"))
     }
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    let value = char::from(digit).to_digit(16)?;
-    u8::try_from(value).ok()
 }
 
 /// A running sha256.

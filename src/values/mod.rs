@@ -13,6 +13,7 @@ pub mod correlation;
 pub mod digest;
 pub mod ends;
 pub mod error_chain;
+pub mod hexadecimal;
 pub mod histogram;
 pub mod memory_file;
 pub mod quality_list;

@@ -7,10 +7,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::values::hexadecimal;
+
 /// Longest name that is taken over from a client, in bytes.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
-
-const DIGITS: [u8; 16] = *b"0123456789abcdef";
 
 /// A request's id: the client's own, or 128 random bits in hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,10 +63,7 @@ impl RequestId {
 
 fn hexadecimal(bits: u128) -> [u8; 32] {
     let mut digits = [0; 32];
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(bits.to_be_bytes()) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 0xf)];
-    }
+    hexadecimal::spell(&bits.to_be_bytes(), &mut digits);
     digits
 }
 
