@@ -30,11 +30,31 @@ pub fn show_client_addresses(shown: bool) {
 pub(super) trait FieldForm {
     fn text(&mut self, key: &str, value: &str);
 
+    /// The same of a text that [`is_word`].
+    fn word(&mut self, key: &str, word: &str);
+
     /// The same of a value that spells itself.
     fn debug(&mut self, key: &str, value: &dyn fmt::Debug);
 
     /// Where a number or a truth value is added, which has one spelling everywhere.
     fn bare(&mut self, key: &str) -> &mut String;
+}
+
+/// For each byte, whether it stands for itself in every form, in quotes and without them.
+const IS_PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        table[byte as usize] = !matches!(byte, b'"' | b'=' | b'\\');
+        byte += 1;
+    }
+    table
+};
+
+/// Whether a text is spelled as it is, in every form: printable ASCII without blanks, quotes,
+/// backslashes and `=`.
+pub fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| IS_PLAIN[usize::from(byte)])
 }
 
 /// Adds what a value says of itself, which cannot fail unless the value itself does.
@@ -69,6 +89,11 @@ impl<'f> Fields<'f> {
 
     pub fn text(&mut self, key: &str, value: &str) {
         self.put(key, |form| form.text(key, value));
+    }
+
+    /// A text that [`is_word`], as larder's own words are.
+    pub fn word(&mut self, key: &str, word: &str) {
+        self.put(key, |form| form.word(key, word));
     }
 
     pub fn number(&mut self, key: &str, value: u64) {

@@ -16,11 +16,28 @@ impl Members<'_> {
         self.0.push_str(key);
         self.0.push_str("\":");
     }
+
+    fn quoted(&mut self, text: &str) {
+        self.0.push('"');
+        self.0.push_str(text);
+        self.0.push('"');
+    }
 }
 
 impl FieldForm for Members<'_> {
     fn text(&mut self, key: &str, value: &str) {
-        self.debug(key, &format_args!("{value}"));
+        self.key(key);
+        if value.bytes().all(is_as_it_is) {
+            return self.quoted(value);
+        }
+        // A text always has a spelling.
+        let quoted = serde_json::to_string(value).unwrap_or_default();
+        self.0.push_str(&quoted);
+    }
+
+    fn word(&mut self, key: &str, word: &str) {
+        self.key(key);
+        self.quoted(word);
     }
 
     fn debug(&mut self, key: &str, value: &dyn fmt::Debug) {

@@ -14,7 +14,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::fields::{FieldForm, Fields, push};
+use super::fields::{FieldForm, Fields};
 use super::json::Members;
 use super::logfmt::Pairs;
 use super::queue::{LogQueue, is_urgent};
@@ -55,7 +55,7 @@ pub fn dropped_lines() -> u64 {
 }
 
 /// Writes a line with these fields, if this process logs. Whether the line is wanted is asked
-/// before ([`is_wanted`](super::is_wanted)).
+/// before ([`is_request_wanted`](super::is_request_wanted)).
 pub fn write(target: &str, level: Level, fields: impl FnOnce(&mut Fields<'_>)) {
     let Some((form, queue)) = LOG.get() else {
         return;
@@ -94,7 +94,7 @@ impl LineForm {
                 line.push_str(level.as_str());
                 line.push(' ');
             }
-            Self::Journal => push(line, format_args!("<{}>", priority(level))),
+            Self::Journal => line.push_str(priority(level)),
         }
         line.push_str("target=");
         line.push_str(target);
@@ -103,12 +103,12 @@ impl LineForm {
     }
 }
 
-fn priority(level: Level) -> u8 {
+fn priority(level: Level) -> &'static str {
     match level {
-        Level::ERROR => 3,
-        Level::WARN => 4,
-        Level::INFO => 6,
-        Level::DEBUG | Level::TRACE => 7,
+        Level::ERROR => "<3>",
+        Level::WARN => "<4>",
+        Level::INFO => "<6>",
+        Level::DEBUG | Level::TRACE => "<7>",
     }
 }
 

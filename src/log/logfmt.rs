@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::fields::{FieldForm, push};
+use super::fields::{FieldForm, is_word, push};
 
 /// Writes each pair behind what there is already.
 pub(super) struct Pairs<'l>(pub &'l mut String);
@@ -28,6 +28,11 @@ impl FieldForm for Pairs<'_> {
         }
     }
 
+    fn word(&mut self, key: &str, word: &str) {
+        self.key(key);
+        self.0.push_str(word);
+    }
+
     fn debug(&mut self, key: &str, value: &dyn fmt::Debug) {
         self.key(key);
         let start = self.0.len();
@@ -45,10 +50,8 @@ impl FieldForm for Pairs<'_> {
 }
 
 fn needs_quotes(value: &str) -> bool {
-    // Most values are of these letters, and are told by their bytes: by all of them, because many
-    // at a time are looked at in less time than one after the other up to the first.
-    let is_plain = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'=';
-    if !value.is_empty() && value.bytes().fold(true, |all, b| all & is_plain(b)) {
+    // Most values are words, and are told by their bytes.
+    if is_word(value) {
         return false;
     }
     value.is_empty()

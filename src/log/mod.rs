@@ -14,6 +14,7 @@ mod queue;
 mod timestamp;
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use serde::{Deserialize, Serialize};
 use tracing::Level;
@@ -22,7 +23,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
-pub use fields::{Fields, show_client_addresses};
+pub use fields::{Fields, is_word, show_client_addresses};
 use journal::is_journal;
 use line::LineForm;
 pub use line::{dropped_lines, write};
@@ -30,6 +31,12 @@ use queue::{LogQueue, LogQueueGuard};
 
 /// The level of this process's log. As global as the subscriber itself.
 static LEVEL: OnceLock<LogLevel> = OnceLock::new();
+
+/// How deep its lines about requests go: each request asks.
+static REQUEST_DEPTH: AtomicU8 = AtomicU8::new(0);
+
+/// The target of the line that each request has.
+pub const REQUEST: &str = "larder::request";
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,13 +88,6 @@ impl LogLevel {
         LEVEL.get()
     }
 
-    fn lets_through(&self, target: &str, level: Level) -> bool {
-        let lets = self
-            .0
-            .with_current(|targets| targets.would_enable(target, &level));
-        lets.unwrap_or(false)
-    }
-
     /// The level as it stands, its parts in an order of their own.
     ///
     /// # Errors
@@ -103,15 +103,37 @@ impl LogLevel {
     /// A sentence about the level; the present one stays then.
     pub fn set(&self, level: &str) -> Result<(), String> {
         let targets = targets(level)?;
-        self.0.reload(targets).map_err(|why| why.to_string())
+        let depth = request_depth(&targets);
+        self.0.reload(targets).map_err(|why| why.to_string())?;
+        REQUEST_DEPTH.store(depth, Ordering::Relaxed);
+        Ok(())
     }
 }
 
-/// Whether lines of this target and level are written now.
-pub fn is_wanted(target: &str, level: Level) -> bool {
-    match LogLevel::of_process() {
-        Some(present) => present.lets_through(target, level),
-        None => false,
+/// Whether lines about requests of this level are written now.
+pub fn is_request_wanted(level: Level) -> bool {
+    depth(level) <= REQUEST_DEPTH.load(Ordering::Relaxed)
+}
+
+/// How deep lines about requests go; 0 if none is written.
+fn request_depth(targets: &Targets) -> u8 {
+    let levels = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG];
+    let mut deepest = 0;
+    for level in levels {
+        if targets.would_enable(REQUEST, &level) {
+            deepest = depth(level);
+        }
+    }
+    deepest
+}
+
+fn depth(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 1,
+        Level::WARN => 2,
+        Level::INFO => 3,
+        Level::DEBUG => 4,
+        Level::TRACE => 5,
     }
 }
 
@@ -121,6 +143,7 @@ pub fn is_wanted(target: &str, level: Level) -> bool {
 /// A sentence about `log.level`, or that logging runs already.
 pub fn start(config: &LogConfig) -> Result<LogGuard, String> {
     let filter = targets(&config.level).map_err(|why| format!("log.level: {why}"))?;
+    let depth = request_depth(&filter);
     let (filter, handle) = reload::Layer::new(filter);
     // Whatever the level: a log that says nothing else says which larder began to write it.
     let filter = filter.or(filter_fn(|metadata| metadata.target() == START));
@@ -142,6 +165,7 @@ pub fn start(config: &LogConfig) -> Result<LogGuard, String> {
         .map_err(|why| why.to_string())?;
     // A process logs once: the subscriber was refused otherwise.
     let _ = LEVEL.set(LogLevel(handle));
+    REQUEST_DEPTH.store(depth, Ordering::Relaxed);
     show_client_addresses(config.client_address);
     if config.format == LogFormat::Json {
         std::panic::set_hook(Box::new(|panic| {

@@ -19,9 +19,6 @@ use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::clock;
 use crate::values::correlation::{Correlation, Others};
 
-/// The target of the line.
-const TARGET: &str = "larder::request";
-
 /// Longest path that is logged, in characters.
 const PATH_CHARS_MAX: usize = 512;
 
@@ -51,7 +48,7 @@ pub struct LoggedRequest {
 
 /// The `User-Agent` of a request, if the log is to have it.
 pub fn user_agent(headers: &HeaderMap) -> Option<String> {
-    if !log::is_wanted(TARGET, Level::DEBUG) {
+    if !log::is_request_wanted(Level::DEBUG) {
         return None;
     }
     let agent = headers.get(USER_AGENT)?.to_str().ok()?;
@@ -130,8 +127,7 @@ impl AccessLogEntry {
 
 /// A path as it may stand in a log: no control bytes, no line breaks, not without end.
 fn logged_path(path: &str) -> Cow<'_, str> {
-    // All bytes are looked at, many at a time.
-    let is_plain = path.bytes().fold(true, |all, b| all & b.is_ascii_graphic());
+    let is_plain = path.bytes().all(|b| b.is_ascii_graphic());
     if path.len() <= PATH_CHARS_MAX && is_plain {
         return Cow::Borrowed(path);
     }
@@ -212,26 +208,31 @@ impl AccessLogEntry {
 
     fn log(&self, took: Duration) {
         let level = self.level();
-        if log::is_wanted(TARGET, level) {
+        if log::is_request_wanted(level) {
             let id = self.request.correlation.id();
-            id.with_text(|id| log::write(TARGET, level, |line| self.write(line, id, took)));
+            id.with_text(|id| log::write(log::REQUEST, level, |line| self.write(line, id, took)));
         }
     }
 
     fn write(&self, line: &mut Fields<'_>, id: &str, took: Duration) {
         let request = &self.request;
         if let Some(client) = request.client {
-            client.with_text(|client| line.text("client", client));
+            client.with_text(|client| line.word("client", client));
         }
-        line.text("method", known(&request.method));
-        line.text("path", &logged_path(&request.path));
+        line.word("method", known(&request.method));
+        let path = &request.path;
+        if path.len() <= PATH_CHARS_MAX && log::is_word(path) {
+            line.word("path", path);
+        } else {
+            line.text("path", &logged_path(path));
+        }
         line.number("status", self.status().into());
         line.number("bytes", self.bytes);
         // Microseconds are what is measured; nginx and Envoy tell milliseconds.
         let duration_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
         line.decimal("duration_ms", duration_ms);
         let cache = self.cache();
-        line.text("cache", cache.outcome.word());
+        line.word("cache", cache.outcome.word());
         if let Some(source) = &self.source
             && let Ok(source) = source.to_str()
         {
@@ -245,7 +246,11 @@ impl AccessLogEntry {
             line.text("cause", failure.cause);
             line.text("error", &failure.said);
         }
-        line.text("id", id);
+        if request.correlation.id().is_own() {
+            line.word("id", id);
+        } else {
+            line.text("id", id);
+        }
         let Others { upstream, shared } = request.correlation.others();
         for (key, other) in [("upstream_id", upstream), ("shared_id", shared)] {
             if let Some(other) = other {

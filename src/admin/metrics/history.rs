@@ -14,6 +14,9 @@ use serde::Serialize;
 use crate::values::cache_status::Outcome;
 use crate::values::clock;
 
+/// In seconds. All other pieces are whole minutes.
+const MINUTE: u64 = 60;
+
 /// Sums over some time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Served {
@@ -148,6 +151,10 @@ impl<const PIECES: usize> Ring<PIECES> {
 /// Times are in seconds since it began.
 #[derive(Debug)]
 pub struct Rings {
+    /// Of this minute, to be entered in all rings when it is over or they are read: each answer
+    /// comes here.
+    present: Served,
+    minute: u64,
     minutes: Ring<60>,
     half_hours: Ring<48>,
     days: Ring<7>,
@@ -156,7 +163,9 @@ pub struct Rings {
 impl Default for Rings {
     fn default() -> Self {
         Self {
-            minutes: Ring::of(60),
+            present: Served::default(),
+            minute: 0,
+            minutes: Ring::of(MINUTE),
             half_hours: Ring::of(30 * 60),
             days: Ring::of(24 * 60 * 60),
         }
@@ -165,12 +174,24 @@ impl Default for Rings {
 
 impl Rings {
     pub fn record(&mut self, at: u64, served: Served) {
+        let minute = at / MINUTE;
+        if minute != self.minute {
+            self.enter();
+            self.minute = minute;
+        }
+        self.present = self.present.plus(served);
+    }
+
+    fn enter(&mut self) {
+        let served = std::mem::take(&mut self.present);
+        let at = self.minute * MINUTE;
         self.minutes.record(at, served);
         self.half_hours.record(at, served);
         self.days.record(at, served);
     }
 
     pub fn read(&mut self, at: u64) -> Recent {
+        self.enter();
         Recent {
             hour: self.minutes.read(at),
             day: self.half_hours.read(at),
