@@ -50,7 +50,7 @@ pub struct FilePiece {
     /// What hyper takes for sent.
     taken: usize,
     /// The request is under way until its last piece is sent; hyper lets go of the body before.
-    request: Option<Arc<dyn Debug + Send + Sync>>,
+    request: Option<Box<dyn Debug + Send + Sync>>,
 }
 
 /// The stretches of files that one connection has to send.
@@ -197,10 +197,9 @@ impl Buf for Piece {
 
 impl Piece {
     /// A piece of this request's answer, which it keeps.
-    pub fn of(mut self, request: &Arc<impl Debug + Send + Sync + 'static>) -> Self {
+    pub fn of(mut self, request: &(impl Clone + Debug + Send + Sync + 'static)) -> Self {
         if let Self::File(piece) = &mut self {
-            let request = Arc::clone(request);
-            piece.request = Some(request);
+            piece.request = Some(Box::new(request.clone()));
         }
         self
     }

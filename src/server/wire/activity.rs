@@ -6,15 +6,16 @@
 //! while the socket goes on. Owns the two decisions, and the body that watches itself; over both
 //! protocols, whether anything is under way. Must not know what is sent.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::server::body::ReplyBody;
 use crate::server::piece::Piece;
@@ -31,8 +32,7 @@ pub struct Activity(Arc<Connected>);
 #[derive(Debug)]
 struct Connected {
     streams: Mutex<Streams>,
-    /// Told when its place is wanted by another connection.
-    wanted: Notify,
+    /// Whether its place is wanted by another connection. Changed while `streams` is locked alone.
     told: AtomicBool,
 }
 
@@ -43,11 +43,15 @@ struct Streams {
     next: u64,
     /// Since when there has been none.
     quiet_since: Instant,
+    /// Woken when its place is wanted.
+    waker: Option<Waker>,
 }
 
 #[derive(Debug)]
 struct OpenStream {
     number: u64,
+    /// What keeps it open: its answer's body, and pieces of files that are being sent.
+    holders: usize,
     waits_since: Option<Instant>,
 }
 
@@ -78,6 +82,14 @@ pub struct IdleLimits {
 }
 
 impl Streams {
+    fn change(&mut self, number: u64, change: impl FnOnce(&mut OpenStream)) {
+        for open in &mut self.open {
+            if open.number == number {
+                return change(open);
+            }
+        }
+    }
+
     /// Each open stream says since when it has waited for its client, if it does.
     fn verdict(&self, patience: IdleLimits, now: Instant) -> IdleVerdict {
         if self.open.is_empty() {
@@ -104,10 +116,10 @@ impl Activity {
             open: Vec::new(),
             next: 0,
             quiet_since: now,
+            waker: None,
         });
         Self(Arc::new(Connected {
             streams,
-            wanted: Notify::new(),
             told: AtomicBool::new(false),
         }))
     }
@@ -119,6 +131,7 @@ impl Activity {
         streams.next += 1;
         streams.open.push(OpenStream {
             number,
+            holders: 1,
             waits_since: None,
         });
         StreamGuard {
@@ -149,8 +162,13 @@ impl Activity {
 
     /// Its place is wanted.
     pub fn tell_to_go(&self) {
+        let mut streams = self.streams();
         self.0.told.store(true, Ordering::Relaxed);
-        self.0.wanted.notify_one();
+        let waker = streams.waker.take();
+        drop(streams);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     pub fn is_told_to_go(&self) -> bool {
@@ -160,13 +178,20 @@ impl Activity {
     /// Returns when an idle connection is to make room. One that was asked for something meanwhile
     /// stays.
     pub async fn has_to_go(&self) {
-        loop {
-            self.0.wanted.notified().await;
-            if self.idle_since().is_some() {
-                return;
+        poll_fn(|cx| self.poll_has_to_go(cx)).await;
+    }
+
+    /// The same for one task at a time, which is woken then.
+    pub fn poll_has_to_go(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut streams = self.streams();
+        if self.is_told_to_go() {
+            if streams.open.is_empty() {
+                return Poll::Ready(());
             }
             self.0.told.store(false, Ordering::Relaxed);
         }
+        streams.waker = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     fn streams(&self) -> MutexGuard<'_, Streams> {
@@ -183,10 +208,20 @@ pub struct StreamGuard {
 
 impl StreamGuard {
     fn waits_for_client(&self, since: Option<Instant>) {
-        let mut streams = self.activity.streams();
-        let own = |open: &&mut OpenStream| open.number == self.number;
-        if let Some(open) = streams.open.iter_mut().find(own) {
-            open.waits_since = since;
+        self.activity.streams().change(self.number, |own| {
+            own.waits_since = since;
+        });
+    }
+}
+
+impl Clone for StreamGuard {
+    fn clone(&self) -> Self {
+        self.activity.streams().change(self.number, |own| {
+            own.holders += 1;
+        });
+        Self {
+            activity: self.activity.clone(),
+            number: self.number,
         }
     }
 }
@@ -194,8 +229,11 @@ impl StreamGuard {
 impl Drop for StreamGuard {
     fn drop(&mut self) {
         let mut streams = self.activity.streams();
-        streams.open.retain(|open| open.number != self.number);
-        streams.quiet_since = clock::now();
+        streams.change(self.number, |own| own.holders -= 1);
+        streams.open.retain(|open| open.holders > 0);
+        if streams.open.is_empty() {
+            streams.quiet_since = clock::now();
+        }
     }
 }
 
@@ -203,7 +241,7 @@ impl Drop for StreamGuard {
 /// client.
 pub struct WatchedBody {
     inner: ReplyBody,
-    guard: Arc<StreamGuard>,
+    guard: StreamGuard,
     /// Over HTTP/1.1 the connection's own timers see a client that takes nothing.
     tells_waits: bool,
     _room: Option<OwnedSemaphorePermit>,
@@ -214,7 +252,7 @@ impl WatchedBody {
     pub fn new(inner: ReplyBody, guard: StreamGuard) -> Self {
         Self {
             inner,
-            guard: Arc::new(guard),
+            guard,
             tells_waits: false,
             _room: None,
         }
@@ -330,7 +368,7 @@ mod tests {
     #[test]
     fn a_request_is_under_way_until_its_last_piece_of_a_file_is_sent() {
         let activity = Activity::new(Instant::now());
-        let request = Arc::new(activity.begin());
+        let request = activity.begin();
         let file = Arc::new(tempfile::tempfile().unwrap());
         let pieces = Arc::new(FilePieces::default());
         let piece = pieces.piece(&file, 0, 100).unwrap().of(&request);

@@ -5,9 +5,11 @@
 //! HTTP/2 is what ALPN has agreed on, and never spoken without TLS. Must not know what is asked.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, header};
@@ -163,13 +165,17 @@ where
             .max_header_size(limits.header_size.bytes())
             .max_buf_size(BUFFER_BYTES.max(limits.header_size.bytes()))
             .serve_connection(TokioIo::new(stream), service);
-        let mut connection = std::pin::pin!(connection);
-        let served = tokio::select! {
-            served = connection.as_mut() => served,
-            () = shutdown.begun() => {
+        let mut connection = pin!(connection);
+        let served = match until_end(connection.as_mut(), &shutdown, &activity).await {
+            End::Served(served) => served,
+            End::Shutdown => {
                 // hyper's own goodbye closes a connection that waits for a head, whatever its
                 // client has just sent.
-                let last = if activity.is_fresh() { LAST_CALL } else { NEXT_CALL };
+                let last = if activity.is_fresh() {
+                    LAST_CALL
+                } else {
+                    NEXT_CALL
+                };
                 if let Ok(served) = timeout(last, connection.as_mut()).await {
                     served
                 } else {
@@ -177,7 +183,7 @@ where
                     connection.await
                 }
             }
-            () = activity.has_to_go() => {
+            End::Wanted => {
                 connection.as_mut().graceful_shutdown();
                 // The rest of a head may be under way.
                 match timeout(NEXT_CALL, connection.as_mut()).await {
@@ -205,7 +211,7 @@ where
             .keep_alive_interval(PING_AFTER)
             .keep_alive_timeout(PONG_TIMEOUT)
             .serve_connection(TokioIo::new(LingeringStream::new(stream)), service);
-        let mut connection = std::pin::pin!(connection);
+        let mut connection = pin!(connection);
         let patience = IdleLimits {
             idle: limits.header_timeout.0,
             stall: limits.write_timeout.0,
@@ -272,13 +278,15 @@ impl ConnectionContext {
         None
     }
 
-    /// Whether a request may be answered: it waits until its connection has a usual place, unless
-    /// it asks how larder is.
-    async fn lets_in(&self, request: &Request<Incoming>) -> bool {
-        let place = &self.place;
-        let is_in = place.is_usual()
-            || is_probe_request(request)
-            || Box::pin(place.becomes_usual(self.limits.queue_timeout.0)).await;
+    /// Whether a request is answered at once: its connection has a usual place, or it asks how
+    /// larder is.
+    fn lets_in_at_once(&self, request: &Request<Incoming>) -> bool {
+        self.place.is_usual() || is_probe_request(request)
+    }
+
+    /// Whether another request may be answered: it waits until its connection has a usual place.
+    async fn lets_in(&self) -> bool {
+        let is_in = self.place.becomes_usual(self.limits.queue_timeout.0).await;
         if !is_in {
             self.counts.refused(TurnedAway::Crowded);
         }
@@ -309,7 +317,8 @@ impl ConnectionContext {
         let answer = answer.clone();
         let guard = self.place.activity.begin();
         async move {
-            let room = match context.lets_in(&request).await {
+            let is_in = context.lets_in_at_once(&request) || Box::pin(context.lets_in()).await;
+            let room = match is_in {
                 true => {
                     find_room(Arc::clone(&context.streams), context.limits.queue_timeout.0).await
                 }
@@ -348,14 +357,33 @@ impl Http1Connection {
         let has_body = !request.body().is_end_stream();
         self.may_be_sending.store(has_body, Ordering::Relaxed);
         self.head.is_whole(has_body);
-        let exchange = Arc::clone(self);
-        let answer = answer.clone();
         let guard = self.context.place.activity.begin();
+        let exchange = Arc::clone(self);
+        // On the heap: an idle connection must not hold the room that an answer takes.
+        let mut waits: Pin<Box<dyn Future<Output = _> + Send>> =
+            if self.context.lets_in_at_once(&request) {
+                Box::pin(answer(request, ingress))
+            } else {
+                let exchange = Arc::clone(self);
+                let answer = answer.clone();
+                Box::pin(async move {
+                    ingress.has_no_place = !exchange.context.lets_in().await;
+                    answer(request, ingress).await
+                })
+            };
+        // Most answers are ready at once. hyper polls the others as soon as this returns, and looks
+        // for what the client sends next before that: with the request's head gone, its buffer is
+        // free again, and there need be no other.
+        let answered = match waits.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(response) => Ok(response),
+            Poll::Pending => Err(waits),
+        };
         async move {
+            let mut response = match answered {
+                Ok(response) => response,
+                Err(waits) => waits.await,
+            };
             let context = &exchange.context;
-            ingress.has_no_place = !context.lets_in(&request).await;
-            // An idle connection must not hold the room that an answer takes.
-            let mut response = Box::pin(answer(request, ingress)).await;
             exchange.head.begins();
             if context.shutdown.has_begun() || !context.place.is_usual() {
                 response
@@ -369,6 +397,42 @@ impl Http1Connection {
             Ok(response.map(|answer| WatchedBody::new(body(answer), guard)))
         }
     }
+}
+
+/// What a connection over HTTP/1.1 comes to its end by.
+enum End {
+    Served(hyper::Result<()>),
+    Shutdown,
+    /// Its place is wanted.
+    Wanted,
+}
+
+/// Serves a connection until it has ended, or has to.
+async fn until_end(
+    mut connection: Pin<&mut impl Future<Output = hyper::Result<()>>>,
+    shutdown: &Shutdown,
+    activity: &Activity,
+) -> End {
+    let mut begun = pin!(shutdown.begun());
+    // Knows how to wake this task of both other ends: each request would ask them anew.
+    let mut known: Option<Waker> = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(served) = connection.as_mut().poll(cx) {
+            return Poll::Ready(End::Served(served));
+        }
+        let is_known = known
+            .as_ref()
+            .is_some_and(|known| known.will_wake(cx.waker()));
+        if is_known && !shutdown.has_begun() && !activity.is_told_to_go() {
+            return Poll::Pending;
+        }
+        known = Some(cx.waker().clone());
+        if begun.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(End::Shutdown);
+        }
+        activity.poll_has_to_go(cx).map(|()| End::Wanted)
+    })
+    .await
 }
 
 /// Returns when a connection has been idle, or its client has taken nothing, for too long, or has
