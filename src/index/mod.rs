@@ -333,7 +333,10 @@ impl Pages {
                 Box::pin(self.answered_ahead(request, *answer, asked, now)).await?
             }
             (_, Some(offline)) => Box::pin(self.offline_page(offline, request, now)).await?,
-            (_, None) => self.online_page(request, now).await?,
+            (_, None) => match self.held_page(request, now) {
+                Some(reply) => reply,
+                None => Box::pin(self.online_page(request, now)).await?,
+            },
         };
         if let PageReply::Page { page, status, .. } = &mut reply {
             if was_ahead || *status != CacheStatus::HIT {
@@ -520,14 +523,7 @@ impl Pages {
         mirror: Scope,
         now: Instant,
     ) -> Result<PageReply, PageError> {
-        let in_place = PageRequest {
-            page: PageRef {
-                scope: mirror,
-                name: request.page.name.clone(),
-            },
-            ..request.clone()
-        };
-        Box::pin(self.mirrored(&in_place, now)).await
+        Box::pin(self.mirrored(&request.at(mirror), now)).await
     }
 
     /// Whether GitLab's "not here" still counts, which may have been no redirect of its own.
@@ -566,11 +562,7 @@ impl Pages {
         self.refuse_private(request.page.name.as_ref())?;
         self.admit(&request.caller, &request.page.scope, now)
             .await?;
-        let anonymous = PageRequest {
-            caller: request.caller.anonymously(),
-            ..request.clone()
-        };
-        let reply = self.own(&anonymous, now).await?;
+        let reply = self.own(&request.anonymously(), now).await?;
         self.note_past(&request.page, &reply, now);
         Ok(reply)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::cache::page::Page;
 use super::fetch::body::PageStream;
 use crate::access::{Caller, Permit};
-use crate::registry::{FileRef, ListedFile, PageRef};
+use crate::registry::{FileRef, ListedFile, PageRef, Scope};
 use crate::simple::Format;
 use crate::upstream::PassThrough;
 use crate::values::cache_status::CacheStatus;
@@ -23,6 +23,27 @@ pub struct PageRequest {
     pub insists: bool,
     /// It is larder's guess at what the client will ask for.
     pub ahead: bool,
+}
+
+impl PageRequest {
+    /// The same without the caller's credential.
+    #[must_use]
+    pub fn anonymously(&self) -> Self {
+        Self {
+            caller: self.caller.anonymously(),
+            ..self.clone()
+        }
+    }
+
+    /// The same of another scope.
+    #[must_use]
+    pub fn at(&self, scope: Scope) -> Self {
+        let name = self.page.name.clone();
+        Self {
+            page: PageRef { scope, name },
+            ..self.clone()
+        }
+    }
 }
 
 /// What a client gets.

@@ -14,11 +14,58 @@ use super::error::PageError;
 use super::fetch::Fetched;
 use super::request::{PageReply, PageRequest};
 use crate::access::{Authorization, Permit};
+use crate::registry::PageRef;
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::single_flight::SharedResult;
 use crate::values::{clock, correlation};
 
 impl Pages {
+    /// The page in memory, where it may be shown at once: no more than [`Pages::online_page`] would
+    /// give, and without its way, on which most of what a hit costs would be spent.
+    pub(super) fn held_page(&self, request: &PageRequest, now: Instant) -> Option<PageReply> {
+        let PageRef { scope, name } = &request.page;
+        if request.insists {
+            return None;
+        }
+        let fetcher = &self.fetcher;
+        let reply = if scope.is_mirror() {
+            let is_for_all = fetcher.sources.audience(scope).is_none();
+            if !is_for_all || name.as_ref().is_some_and(|name| self.is_private(name)) {
+                return None;
+            }
+            self.own_held(&request.anonymously(), now)?
+        } else {
+            let changes = fetcher.changes().read();
+            let known = self
+                .forwards
+                .recall(request, now, changes, fetcher.access());
+            if let Some(mirror) = known {
+                let may_stand_in = !fetcher.dependencies.upstream.forwards_not_found();
+                return match may_stand_in {
+                    true => self.held_page(&request.at(mirror), now),
+                    false => None,
+                };
+            }
+            self.own_held(request, now)?
+        };
+        self.note_past(&request.page, &reply, now);
+        Some(reply)
+    }
+
+    fn own_held(&self, request: &PageRequest, now: Instant) -> Option<PageReply> {
+        let fetcher = &self.fetcher;
+        let permit = fetcher.standing(request, now).permit()?;
+        if fetcher.refused_lately(&request.page, now).is_some() {
+            return None;
+        }
+        let key = CacheKey::new(request.page.clone(), request.format, &request.caller);
+        let known = fetcher.memory.entry(&key)?;
+        if fetcher.is_due_again(&key, &known.1) {
+            return None;
+        }
+        self.answer_from_memory(request, &key, permit, &known, now)
+    }
+
     /// What the scope's own upstream has. The error may be a [`Fetched::Forward`]: GitLab has no
     /// such package.
     pub(super) async fn own(

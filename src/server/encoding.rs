@@ -2,38 +2,30 @@
 //!
 //! Pure. Must not know what would be compressed.
 
-use std::cmp::Reverse;
-
 use crate::index::Coding;
 use crate::values::quality_list::{Quality, members};
 
 /// The codings the client takes, the one it wants most first; between equals the one that is
-/// smaller and faster.
+/// smaller and faster. One that is not named weighs what `*` does, else nothing.
 pub(super) fn wanted<'f>(accept: impl Iterator<Item = &'f str>) -> impl Iterator<Item = Coding> {
-    let listed: Vec<(&str, Quality)> = members(accept).collect();
-    let mut wanted = [Coding::Zstd, Coding::Gzip].map(|coding| (coding, weight(&listed, coding)));
-    // Stable: equals keep their order.
-    wanted.sort_by_key(|(_, weight)| Reverse(*weight));
-    let taken = wanted.into_iter().filter(|(_, weight)| *weight > 0);
-    taken.map(|(coding, _)| coding)
-}
-
-/// The weight of a coding that is named, else that of `*`, else nothing.
-fn weight(listed: &[(&str, Quality)], coding: Coding) -> Quality {
-    let names: &[&str] = match coding {
-        Coding::Gzip => &["gzip", "x-gzip"],
-        Coding::Zstd => &["zstd"],
-    };
+    let mut zstd = None;
+    let mut gzip = None;
     let mut any = 0;
-    for (name, weight) in listed {
-        if names.iter().any(|known| name.eq_ignore_ascii_case(known)) {
-            return *weight;
-        }
-        if *name == "*" {
-            any = *weight;
+    for (name, weight) in members(accept) {
+        if name.eq_ignore_ascii_case("zstd") {
+            zstd.get_or_insert(weight);
+        } else if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") {
+            gzip.get_or_insert(weight);
+        } else if name == "*" {
+            any = weight;
         }
     }
-    any
+    let mut wanted = [(Coding::Zstd, zstd), (Coding::Gzip, gzip)];
+    if gzip.unwrap_or(any) > zstd.unwrap_or(any) {
+        wanted.reverse();
+    }
+    let taken = move |(_, weight): &(Coding, Option<Quality>)| weight.unwrap_or(any) > 0;
+    wanted.into_iter().filter(taken).map(|(coding, _)| coding)
 }
 
 #[cfg(test)]
