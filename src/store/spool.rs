@@ -27,6 +27,9 @@ use crate::values::digest::{Digest, Hasher};
 /// Pieces written by one system call: the most that Linux takes.
 const PIECES_MAX: usize = 1024;
 
+/// From this length on the disk is asked to set the room aside.
+const ALLOCATED_BYTES_MIN: u64 = 1 << 20;
+
 /// The writing side of a [`PartialFile`] file. Dropped before [`VerifiedSpool::seal`], it leaves
 /// its readers a failure.
 pub struct Spool {
@@ -91,12 +94,15 @@ impl Spool {
         self.partial.announce(size);
     }
 
-    /// Has the disk set aside the length that was announced, so that the file lies in one piece. A
-    /// file system that cannot is not at fault: the writes say whether there is room.
+    /// Has the disk set aside the length that was announced, so that a large file lies in one piece.
+    /// A file system that cannot is not at fault: the writes say whether there is room.
     pub fn allocate(&self) {
         let Some(size) = self.size else {
             return;
         };
+        if size < ALLOCATED_BYTES_MIN {
+            return;
+        }
         if let Err(why) = fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, size) {
             tracing::debug!(error = %why, "the disk sets nothing aside for a download");
         }

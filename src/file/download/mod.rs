@@ -7,6 +7,7 @@
 
 pub mod continuation;
 pub mod counts;
+mod gathered;
 pub mod progress;
 pub mod pump;
 mod shared_answer;

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use crate::common::delivery::{MODES, right};
+use crate::common::delivery::{MODES, eventually, right};
 use crate::support::{
     Act, Answer, Artifact, GitLab, Kind, Larder, NewFile, Place, Role, Site, Storage, StoreListing,
     Token, Visibility, path, token,
@@ -171,11 +171,9 @@ fn r22_a_group_and_its_project_are_two_addresses() {
         for address in [path::group_file(7, &file), path::project_file(42, &file)] {
             assert_eq!(stranger.get(&address).status, 404, "{storage:?} {address}");
         }
-        assert_eq!(
-            StoreListing::of(&larder.cache_dir()).blobs.len(),
-            1,
-            "{storage:?}: one blob for both"
-        );
+        eventually("one blob for both", || {
+            StoreListing::of(&larder.cache_dir()).blobs.len() == 1
+        });
     }
 }
 
