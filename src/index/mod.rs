@@ -333,10 +333,7 @@ impl Pages {
                 Box::pin(self.answered_ahead(request, *answer, asked, now)).await?
             }
             (_, Some(offline)) => Box::pin(self.offline_page(offline, request, now)).await?,
-            (_, None) => match self.held_page(request, now) {
-                Some(reply) => reply,
-                None => Box::pin(self.online_page(request, now)).await?,
-            },
+            (_, None) => self.online_page(request, now).await?,
         };
         if let PageReply::Page { page, status, .. } = &mut reply {
             if was_ahead || *status != CacheStatus::HIT {

@@ -204,10 +204,8 @@ impl ResolvingCaller {
     }
 
     fn rests(&self, now: Instant) -> bool {
-        match self.rests_since {
-            Some(since) => now.saturating_duration_since(since) < RESTS_FOR,
-            None => false,
-        }
+        let since = self.rests_since;
+        since.is_some_and(|since| now.saturating_duration_since(since) < RESTS_FOR)
     }
 
     /// Whether there is anything to be remembered of it.
@@ -221,13 +219,19 @@ impl ResolvingCaller {
     }
 
     fn position(&self, request: &PageRequest) -> Option<usize> {
-        self.unasked
-            .iter()
-            .position(|ahead| ahead.format == request.format && ahead.page == request.page)
+        let mut unasked = self.unasked.iter();
+        unasked.position(|ahead| ahead.format == request.format && ahead.page == request.page)
     }
 }
 
 impl ReadAhead {
+    /// Whether it is a page that this caller was expected to ask for.
+    pub(super) fn expects(&self, request: &PageRequest) -> bool {
+        let callers = self.callers.lock();
+        let caller = callers.get(&request.caller.fingerprint());
+        caller.is_some_and(|caller| caller.position(request).is_some())
+    }
+
     /// Notes that a caller asks for a page.
     pub(super) fn asked(
         &self,

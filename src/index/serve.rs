@@ -12,21 +12,38 @@ use super::cache::memory::{CacheEntry, CacheKey};
 use super::cache::page::Page;
 use super::error::PageError;
 use super::fetch::Fetched;
+use super::read_ahead::GivenFiles;
 use super::request::{PageReply, PageRequest};
 use crate::access::{Authorization, Permit};
 use crate::registry::PageRef;
+use crate::simple::Format;
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::single_flight::SharedResult;
 use crate::values::{clock, correlation};
 
 impl Pages {
-    /// The page in memory, where it may be shown at once: no more than [`Pages::online_page`] would
-    /// give, and without its way, on which most of what a hit costs would be spent.
-    pub(super) fn held_page(&self, request: &PageRequest, now: Instant) -> Option<PageReply> {
-        let PageRef { scope, name } = &request.page;
-        if request.insists {
+    /// The page in memory, where nothing has to be waited for: what [`Pages::page`] would give, and
+    /// without the way through its futures, which costs as much as all look-ups of a hit.
+    pub fn page_at_once(&self, request: &PageRequest, now: Instant) -> Option<PageReply> {
+        let may_wait = self.offline.is_some() || self.is_judged_by_dates(&request.page.scope);
+        if request.insists || may_wait || self.read_ahead.expects(request) {
             return None;
         }
+        let reply = self.held_page(request, now)?;
+        if let PageReply::Page { page, status, .. } = &reply {
+            if *status != CacheStatus::HIT {
+                self.read_ahead.given(request, GivenFiles::of(page), now);
+            }
+            if request.format == Format::Json {
+                let dates = &self.fetcher.dependencies.dates;
+                dates.want(&request.caller, &request.page, page.undated());
+            }
+        }
+        Some(reply)
+    }
+
+    fn held_page(&self, request: &PageRequest, now: Instant) -> Option<PageReply> {
+        let PageRef { scope, name } = &request.page;
         let fetcher = &self.fetcher;
         let reply = if scope.is_mirror() {
             let is_for_all = fetcher.sources.audience(scope).is_none();
@@ -60,7 +77,8 @@ impl Pages {
         }
         let key = CacheKey::new(request.page.clone(), request.format, &request.caller);
         let known = fetcher.memory.entry(&key)?;
-        if fetcher.is_due_again(&key, &known.1) {
+        let knows_all = known.1.knows_all(&fetcher.dependencies.metadata_index);
+        if !knows_all || fetcher.is_due_again(&key, &known.1) {
             return None;
         }
         self.answer_from_memory(request, &key, permit, &known, now)

@@ -10,6 +10,7 @@
 //! Must not decide anything itself.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -53,7 +54,8 @@ impl Services {
         async move {
             let answered = match route {
                 Ok(route) => {
-                    let walk = self.walk(&head, route, body, now);
+                    // By its place: handed on, it would be copied.
+                    let walk = pin!(self.walk(&head, route, body, now));
                     correlation::scope(Arc::clone(&correlation), walk).await
                 }
                 Err(why) => Err(why),
@@ -200,7 +202,10 @@ impl Services {
                 source = answer.source;
                 answer.reply
             }
-            None => self.pages.page(&request, now).await?,
+            None => match self.pages.page_at_once(&request, now) {
+                Some(reply) => reply,
+                None => Box::pin(self.pages.page(&request, now)).await?,
+            },
         };
         if let PageReply::Page { page, .. } = &found
             && let Some(wheels) = page.take_prefetch()
