@@ -54,7 +54,11 @@ const IS_PLAIN: [bool; 256] = {
 /// Whether a text is spelled as it is, in every form: printable ASCII without blanks, quotes,
 /// backslashes and `=`.
 pub fn is_word(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| IS_PLAIN[usize::from(byte)])
+    // All bytes are looked at: to stop at the first other one costs more.
+    let are_plain = text
+        .bytes()
+        .fold(true, |all, byte| all & IS_PLAIN[usize::from(byte)]);
+    are_plain && !text.is_empty()
 }
 
 /// Adds what a value says of itself, which cannot fail unless the value itself does.
@@ -100,7 +104,12 @@ impl<'f> Fields<'f> {
         self.put(key, |form| number::push(form.bare(key), value));
     }
 
-    pub fn decimal(&mut self, key: &str, value: f64) {
+    /// So many thousandths, as a decimal.
+    pub fn thousandths(&mut self, key: &str, value: u64) {
+        self.put(key, |form| number::push_thousandths(form.bare(key), value));
+    }
+
+    fn decimal(&mut self, key: &str, value: f64) {
         if value.is_finite() {
             self.put(key, |form| number::push_decimal(form.bare(key), value));
         } else {

@@ -26,6 +26,11 @@ pub(super) fn push_decimal(line: &mut String, number: f64) {
         let _ = write!(line, "{number}");
         return;
     };
+    push_thousandths(line, thousandths);
+}
+
+/// Adds so many thousandths.
+pub(super) fn push_thousandths(line: &mut String, thousandths: u64) {
     push(line, thousandths / SHORT);
     let behind_the_point = thousandths % SHORT;
     if behind_the_point > 0 {

@@ -229,8 +229,9 @@ impl AccessLogEntry {
         line.number("status", self.status().into());
         line.number("bytes", self.bytes);
         // Microseconds are what is measured; nginx and Envoy tell milliseconds.
-        let duration_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
-        line.decimal("duration_ms", duration_ms);
+        let rounded = took.saturating_add(Duration::from_nanos(500));
+        let micros = u64::try_from(rounded.as_micros()).unwrap_or(u64::MAX);
+        line.thousandths("duration_ms", micros);
         let cache = self.cache();
         line.word("cache", cache.outcome.word());
         if let Some(source) = &self.source

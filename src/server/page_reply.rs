@@ -102,7 +102,7 @@ pub(super) fn page(
     }
     let headers = response.headers_mut();
     *headers = ReadyHead::of(media, coding);
-    headers.insert(ETAG, etag.clone());
+    reply::fill(headers, &ETAG, etag.clone());
     if let Some(age) = age {
         headers.insert(AGE, HeaderValue::from(age.as_secs()));
     }

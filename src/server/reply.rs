@@ -401,8 +401,24 @@ pub(super) fn finish(
     if !is_ready || status != CacheStatus::HIT {
         put_status(headers, status);
     }
-    if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {
+    let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) else {
+        return;
+    };
+    if is_ready {
+        fill(headers, &X_REQUEST_ID, id);
+    } else {
         headers.insert(X_REQUEST_ID, id);
+    }
+}
+
+/// Puts a value in the place that a ready head holds for it: it is found sooner by the way past the
+/// few others than by its hash.
+pub(super) fn fill(headers: &mut HeaderMap, name: &HeaderName, value: HeaderValue) {
+    for (known, place) in headers.iter_mut() {
+        if known == name {
+            *place = value;
+            return;
+        }
     }
 }
 

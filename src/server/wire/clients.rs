@@ -44,11 +44,14 @@ impl ClientAddress {
         let mut text = [b'.'; IPV4_BYTES_MAX];
         let mut end = 0;
         for octet in ip.octets() {
-            let mut buffer = itoa::Buffer::new();
-            let spelled = buffer.format(octet).as_bytes();
-            text[end..end + spelled.len()].copy_from_slice(spelled);
+            for place in [100, 10, 1] {
+                if octet >= place || place == 1 {
+                    text[end] = b'0' + octet / place % 10;
+                    end += 1;
+                }
+            }
             // Behind it stands a dot already.
-            end += spelled.len() + 1;
+            end += 1;
         }
         // ASCII always is a text.
         take(std::str::from_utf8(&text[..end - 1]).unwrap_or_default())
