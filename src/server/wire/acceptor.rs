@@ -12,8 +12,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle};
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, lookup_host};
+use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle, set_tcp_nodelay};
+use tokio::net::{TcpListener, TcpSocket, UnixListener, lookup_host};
 use tokio_rustls::TlsAcceptor;
 
 use super::activation::{PassedSockets, Socket};
@@ -226,6 +226,7 @@ impl Entrance {
     }
 
     fn tcp(listener: TcpListener, tls: Option<TlsAcceptor>) -> io::Result<Self> {
+        set_options(&listener)?;
         let address = ListenAddress::Tcp(listener.local_addr()?.to_string());
         Ok(Self {
             address,
@@ -246,14 +247,13 @@ impl Entrance {
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Arrival>> {
         let tls = self.tls.clone();
         match &self.listening {
-            ListeningSocket::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, from)| {
-                keep_alive(&stream);
-                Arrival {
+            ListeningSocket::Tcp(listener) => {
+                listener.poll_accept(cx).map_ok(|(stream, from)| Arrival {
                     stream: ClientStream::Tcp(stream),
                     ip: Some(from.ip()),
                     tls,
-                }
-            }),
+                })
+            }
             ListeningSocket::Unix(listener) => {
                 listener.poll_accept(cx).map_ok(|(stream, _)| Arrival {
                     stream: ClientStream::Unix(stream),
@@ -303,12 +303,14 @@ impl Acceptor for NetworkAcceptor {
     }
 }
 
-/// Small answers must not wait for a full packet, and a peer that is gone must not hold its slot. A
-/// socket that refuses either is about to fail anyway.
-fn keep_alive(stream: &TcpStream) {
-    let _ = stream.set_nodelay(true);
-    let _ =
-        set_socket_keepalive(stream, true).and_then(|()| set_tcp_keepidle(stream, KEEPALIVE_IDLE));
+/// Small answers must not wait for a full packet, and a peer that is gone must not hold its slot.
+/// Connections have these options from the socket that they come in by (tcp(7), accept(2)): to set
+/// them for each would take three system calls.
+fn set_options(listener: &TcpListener) -> io::Result<()> {
+    set_tcp_nodelay(listener, true)?;
+    set_socket_keepalive(listener, true)?;
+    set_tcp_keepidle(listener, KEEPALIVE_IDLE)?;
+    Ok(())
 }
 
 /// The control socket; it is removed with this.
@@ -355,7 +357,25 @@ impl Drop for ControlAcceptor {
 
 #[cfg(test)]
 mod tests {
+    use rustix::net::sockopt::{socket_keepalive, tcp_keepidle, tcp_nodelay};
+    use tokio::net::TcpStream;
+
     use super::*;
+
+    #[tokio::test]
+    async fn connections_have_the_options_of_their_listener() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let entrance = Entrance::tcp(listener, None).unwrap();
+        let _client = TcpStream::connect(address).await.unwrap();
+        let arrival = poll_fn(|cx| entrance.poll_accept(cx)).await.unwrap();
+        let ClientStream::Tcp(stream) = arrival.stream else {
+            panic!("it came over TCP");
+        };
+        assert_eq!(tcp_nodelay(&stream), Ok(true));
+        assert_eq!(socket_keepalive(&stream), Ok(true));
+        assert_eq!(tcp_keepidle(&stream), Ok(KEEPALIVE_IDLE));
+    }
 
     #[test]
     fn an_address_that_was_forbidden_is_told_apart_from_one_that_is_taken() {
