@@ -43,6 +43,8 @@ struct Streams {
     next: u64,
     /// Since when there has been none.
     quiet_since: Instant,
+    /// It was told to go, and nothing has heard it yet.
+    is_wanted: bool,
     /// Woken when its place is wanted.
     waker: Option<Waker>,
 }
@@ -116,6 +118,7 @@ impl Activity {
             open: Vec::new(),
             next: 0,
             quiet_since: now,
+            is_wanted: false,
             waker: None,
         });
         Self(Arc::new(Connected {
@@ -164,6 +167,7 @@ impl Activity {
     pub fn tell_to_go(&self) {
         let mut streams = self.streams();
         self.0.told.store(true, Ordering::Relaxed);
+        streams.is_wanted = true;
         let waker = streams.waker.take();
         drop(streams);
         if let Some(waker) = waker {
@@ -175,8 +179,8 @@ impl Activity {
         self.0.told.load(Ordering::Relaxed)
     }
 
-    /// Returns when an idle connection is to make room. One that was asked for something meanwhile
-    /// stays.
+    /// Returns when an idle connection is to make room, once for each time that it is told. One that
+    /// was asked for something meanwhile stays.
     pub async fn has_to_go(&self) {
         poll_fn(|cx| self.poll_has_to_go(cx)).await;
     }
@@ -184,7 +188,7 @@ impl Activity {
     /// The same for one task at a time, which is woken then.
     pub fn poll_has_to_go(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut streams = self.streams();
-        if self.is_told_to_go() {
+        if std::mem::take(&mut streams.is_wanted) {
             if streams.open.is_empty() {
                 return Poll::Ready(());
             }
@@ -335,6 +339,26 @@ mod tests {
             activity.verdict(PATIENCE, at(9)),
             IdleVerdict::FineUntil(_)
         ));
+    }
+
+    #[test]
+    fn each_word_to_go_is_heard_once_and_by_an_idle_connection_alone() {
+        let activity = Activity::new(clock::now());
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(activity.poll_has_to_go(cx).is_pending());
+        activity.tell_to_go();
+        assert!(activity.poll_has_to_go(cx).is_ready());
+        // What is on its way to its client has the time that an answer has.
+        assert!(activity.poll_has_to_go(cx).is_pending());
+        assert!(activity.is_told_to_go());
+        let stream = activity.begin();
+        activity.tell_to_go();
+        assert!(activity.poll_has_to_go(cx).is_pending());
+        assert!(!activity.is_told_to_go());
+        drop(stream);
+        assert!(activity.poll_has_to_go(cx).is_pending());
+        activity.tell_to_go();
+        assert!(activity.poll_has_to_go(cx).is_ready());
     }
 
     #[test]

@@ -19,6 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::unconstrained;
 use tokio::time::{sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -413,7 +414,8 @@ async fn until_end(
     shutdown: &Shutdown,
     activity: &Activity,
 ) -> End {
-    let mut begun = pin!(shutdown.begun());
+    // Asked once, it must have noted whom to wake, however much this task has done by then.
+    let mut begun = pin!(unconstrained(shutdown.begun()));
     // Knows how to wake this task of both other ends: each request would ask them anew.
     let mut known: Option<Waker> = None;
     poll_fn(|cx| {

@@ -5,27 +5,40 @@
 //! configuration names is read at the start, so that a bad one is refused there. Must not judge a
 //! certificate.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustls::RootCertStore;
 
 use crate::values::correlation;
 
 /// The system's trusted roots (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others).
 #[derive(Clone, Debug, Default)]
-pub struct SystemRoots(Arc<OnceLock<RootCertStore>>);
+pub struct SystemRoots(Arc<Mutex<Option<Arc<RootCertStore>>>>);
 
 impl SystemRoots {
-    fn read(&self) -> &RootCertStore {
-        self.0.get_or_init(|| {
-            let native = rustls_native_certs::load_native_certs();
-            for why in native.errors {
-                tracing::warn!(error = %why, "a part of the system's trusted certificates cannot be read");
-            }
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(native.certs);
-            roots
-        })
+    /// A reading that found none and failed is not kept: the next handshake reads anew.
+    fn read(&self) -> Arc<RootCertStore> {
+        let mut known = self.0.lock();
+        if let Some(roots) = &*known {
+            return Arc::clone(roots);
+        }
+        let native = rustls_native_certs::load_native_certs();
+        let has_failed = !native.errors.is_empty();
+        for why in native.errors {
+            tracing::warn!(error = %why, "a part of the system's trusted certificates cannot be read");
+        }
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(native.certs);
+        let roots = Arc::new(roots);
+        if !roots.is_empty() || !has_failed {
+            *known = Some(Arc::clone(&roots));
+        }
+        roots
+    }
+
+    fn are_read(&self) -> bool {
+        self.0.try_lock().is_some_and(|known| known.is_some())
     }
 }
 
@@ -34,7 +47,7 @@ impl SystemRoots {
 pub struct Roots {
     system: SystemRoots,
     of_file: RootCertStore,
-    both: OnceLock<RootCertStore>,
+    both: Mutex<Option<Arc<RootCertStore>>>,
 }
 
 impl Roots {
@@ -42,29 +55,32 @@ impl Roots {
         Self {
             system,
             of_file,
-            both: OnceLock::new(),
+            both: Mutex::default(),
         }
     }
 
     /// All of them. The first time it blocks.
-    pub fn read(&self) -> &RootCertStore {
+    pub fn read(&self) -> Arc<RootCertStore> {
+        let system = self.system.read();
         if self.of_file.is_empty() {
-            return self.system.read();
+            return system;
         }
-        self.both.get_or_init(|| {
-            let mut both = self.of_file.clone();
-            both.extend(self.system.read().roots.iter().cloned());
-            both
-        })
+        let mut known = self.both.lock();
+        if let Some(both) = &*known {
+            return Arc::clone(both);
+        }
+        let mut both = self.of_file.clone();
+        both.extend(system.roots.iter().cloned());
+        let both = Arc::new(both);
+        if self.system.are_read() {
+            *known = Some(Arc::clone(&both));
+        }
+        both
     }
 
     /// Returns when [`Self::read`] no longer blocks.
     pub async fn are_read(self: &Arc<Self>) {
-        let is_read = match self.of_file.is_empty() {
-            true => self.system.0.get().is_some(),
-            false => self.both.get().is_some(),
-        };
-        if is_read {
+        if self.system.are_read() {
             return;
         }
         let roots = Arc::clone(self);

@@ -60,7 +60,7 @@ impl ServerCertVerifier for PeerVerifier {
                 let known = self.provider.signature_verification_algorithms.all;
                 verify_server_cert_signed_by_trust_anchor(
                     &server,
-                    roots.read(),
+                    &roots.read(),
                     intermediates,
                     now,
                     known,
