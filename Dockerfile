@@ -18,16 +18,18 @@ ARG FILES_IMAGE=build
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /build
-# The dependencies alone, in a layer that is made anew only when one of these two files changes: larder is a program of nothing here.
+# The dependencies alone, in a layer that is made anew only when one of these files changes: larder is a program of nothing here.
 COPY Cargo.toml Cargo.lock ./
+COPY .ci/dist .ci/dist
+COPY packaging/larder.profdata packaging/larder.profdata
 RUN mkdir -p src benches/compare && touch src/lib.rs \
     && echo 'fn main() {}' | tee src/main.rs benches/resolve.rs benches/compare/bare_hyper.rs \
-    && cargo build --profile dist --locked --bin larder
+    && sh .ci/dist
 COPY . .
 # The commit, for `larder --version`; the build has no repository to ask.
 ARG REVISION=
 # cargo goes by the files' times, and those of the sources are older than the layer.
-RUN touch src/lib.rs src/main.rs && LARDER_COMMIT="${REVISION}" cargo build --profile dist --locked --bin larder
+RUN touch src/lib.rs src/main.rs && LARDER_COMMIT="${REVISION}" sh .ci/dist
 # What the image gets, as folders: the last stage runs nothing, so it needs no shell, no network and no root.
 RUN sh .ci/image-files target/dist/larder /out
 

@@ -68,7 +68,7 @@ def arguments():
         prog="benches/compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     path = lambda text: Path(text).resolve()  # noqa: E731
-    parser.add_argument("--larder", type=path, help="a built larder; default: cargo build --profile dist")
+    parser.add_argument("--larder", type=path, help="a built larder; default: sh .ci/dist")
     parser.add_argument("--bare-hyper", type=path, help="a built bare_hyper, likewise")
     parser.add_argument("--baseline", type=path, help="an older larder, to be measured in the same run")
     parser.add_argument("--only", action="append", choices=GROUPS, help="a group of points; default: all")

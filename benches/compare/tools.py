@@ -67,8 +67,7 @@ class Tools:
 
 def build():
     """larder and bare hyper as larder is published: {name: path}."""
-    command = ["cargo", "build", "--profile", "dist", "--locked", "--bin", "larder", "--example", "bare_hyper",
-               "--message-format=json-render-diagnostics"]
+    command = ["sh", ".ci/dist", "--bin", "larder", "--example", "bare_hyper", "--message-format=json-render-diagnostics"]
     output = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE).stdout
     messages = map(json.loads, output.splitlines())
     return {m["target"]["name"]: Path(m["executable"]) for m in messages if m.get("executable")}

@@ -159,6 +159,7 @@ mod packaging {
     mod four_ways;
     mod image;
     pub mod pipeline;
+    mod profile;
     mod wheel;
 }
 
