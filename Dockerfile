@@ -24,12 +24,12 @@ COPY .ci/dist .ci/dist
 COPY packaging/larder.profdata packaging/larder.profdata
 RUN mkdir -p src benches/compare && touch src/lib.rs \
     && echo 'fn main() {}' | tee src/main.rs benches/resolve.rs benches/compare/bare_hyper.rs \
-    && sh .ci/dist
+    && touch --date=2000-01-01 packaging/larder.profdata && sh .ci/dist
 COPY . .
 # The commit, for `larder --version`; the build has no repository to ask.
 ARG REVISION=
-# cargo goes by the files' times, and those of the sources are older than the layer.
-RUN touch src/lib.rs src/main.rs && LARDER_COMMIT="${REVISION}" sh .ci/dist
+# cargo goes by the files' times: those of the sources are older than the layer, and the profile is newer now than what it was used for.
+RUN touch src/lib.rs src/main.rs && touch --date=2000-01-01 packaging/larder.profdata && LARDER_COMMIT="${REVISION}" sh .ci/dist
 # What the image gets, as folders: the last stage runs nothing, so it needs no shell, no network and no root.
 RUN sh .ci/image-files target/dist/larder /out
 
