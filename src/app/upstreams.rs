@@ -36,21 +36,15 @@ pub fn upstreams(
         transport("gitlab", &TransportConfig::UNUSED, &environment, &system)?
     } else {
         let opened = transports(config, known, &system)?;
-        let mut encrypted = Vec::new();
+        announce_all(config, bases, known, &opened)?;
         for (known, transport) in known.iter().zip(&opened.mirrors) {
             if !known.is_public_index {
-                announce_mirror(known, transport, &mut encrypted);
                 mirrors.push(mirror(&known.base, &known.section, transport, via)?);
                 for (base, section) in &known.stand_ins {
                     mirrors.push(mirror(base, section, transport, via)?);
                 }
             }
         }
-        for bases in bases.seen_from_each() {
-            let url = gitlab_url(&bases)?;
-            announce(first_section(config), &opened.gitlab, &url, &mut encrypted);
-        }
-        look_for_roots(encrypted);
         opened.gitlab
     };
     let stores = AllowedOrigins::parse(&config.gitlab.object_storage_origins)
@@ -85,6 +79,27 @@ pub fn upstreams(
         }
     }
     Ok(upstream)
+}
+
+/// Where each upstream is reached.
+fn announce_all(
+    config: &Config,
+    bases: &Bases,
+    known: &[KnownMirror],
+    opened: &Transports,
+) -> Result<(), StartError> {
+    let mut encrypted = Vec::new();
+    for (known, transport) in known.iter().zip(&opened.mirrors) {
+        if !known.is_public_index {
+            announce_mirror(known, transport, &mut encrypted);
+        }
+    }
+    for bases in bases.seen_from_each() {
+        let url = gitlab_url(&bases)?;
+        announce(first_section(config), &opened.gitlab, &url, &mut encrypted);
+    }
+    look_for_roots(encrypted);
+    Ok(())
 }
 
 /// Where a mirror of the configuration is reached; the parent's are reached as the parent is.
