@@ -25,7 +25,7 @@ use crate::server::{
 use crate::values::shutdown::Shutdown;
 use making::Making;
 
-/// How long a daemon that stops waits for pages to reach the disk.
+/// How long a daemon that stops waits for pages and files to reach the disk.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often a daemon inside a command looks whether another command still needs it.
@@ -248,7 +248,8 @@ impl Daemon {
         while self.serving.join_next().await.is_some() {}
         // A disk that does not answer must not keep the process.
         let services = self.active.services();
-        let _ = tokio::time::timeout(FLUSH_TIMEOUT, services.pages.flush()).await;
+        let flushed = async { tokio::join!(services.pages.flush(), services.files.flush()) };
+        let _ = tokio::time::timeout(FLUSH_TIMEOUT, flushed).await;
     }
 }
 

@@ -147,6 +147,12 @@ impl Files {
         })
     }
 
+    /// Returns when every file of which a client has the last byte is in the store, before the
+    /// process stops.
+    pub async fn flush(&self) {
+        self.downloads.flush().await;
+    }
+
     /// Downloads under way.
     pub fn downloading(&self) -> usize {
         self.downloads.len()

@@ -111,6 +111,10 @@ impl Download {
         }
     }
 
+    fn is_complete(&self) -> bool {
+        self.partial().is_some_and(|partial| partial.is_sealed())
+    }
+
     /// Waits until every byte is here and right, if there are no more than so many.
     pub async fn wait_if_short(&self, bytes_max: u64) {
         let DownloadStart::Streaming { partial, .. } = self.started().await else {
@@ -273,6 +277,22 @@ impl Downloads {
 
     pub fn running(&self, file: &FileRef) -> Option<Arc<Download>> {
         self.running.table().get(file).cloned()
+    }
+
+    /// Returns when every file whose bytes are all here and right is in the store, before the
+    /// process stops: clients have been told that they have all of it.
+    pub async fn flush(&self) {
+        let complete: Vec<_> = {
+            let running = self.running.table();
+            let complete = running.values().filter(|download| download.is_complete());
+            complete
+                .map(|download| download.start.subscribe())
+                .collect()
+        };
+        for mut download in complete {
+            // Its sender goes with the download, which its task holds until the file is stored.
+            while download.changed().await.is_ok() {}
+        }
     }
 
     /// Takes a download out of the table, if it is still this one that stands there.
