@@ -79,12 +79,14 @@ mod clients {
 
 /// What tests of several folders share: storage modes, what a delivery may look like, what a fleet
 /// put into its bucket, a mirror's addresses, what a GitLab runner is told, a GitLab that points to a
-/// public index.
+/// public index; threads that say why they failed, and what a busy machine adds to a limit.
 mod common {
     pub mod advisories;
+    pub mod at_once;
     pub mod delivery;
     pub mod fleet;
     pub mod mirror;
+    pub mod pace;
     pub mod runner;
     pub mod world;
 }

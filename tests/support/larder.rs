@@ -429,10 +429,11 @@ impl Larder {
             })
     }
 
-    /// SIGKILL, as a crash would look to the disk.
+    /// SIGKILL, as a crash would look to the disk. All that it said is in its log then.
     pub fn kill(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        self.said.wait_for_the_end();
     }
 
     pub fn signal(&self, signal: Signal) {
