@@ -71,7 +71,7 @@ fn fetch(gitlab: &GitLab, file: &Artifact, headers: &[(&str, &str)]) -> Reply {
                 .strip_prefix(gitlab.store_url())
                 .expect("it leads to the store");
             Client::new(gitlab.store_address())
-                .patience(Duration::from_millis(300))
+                .patience(Duration::from_secs(1))
                 .get_with(target, headers)
         }
         _ => reply,

@@ -345,9 +345,9 @@ impl Larder {
         self.said.text()
     }
 
-    /// Blocks until its output contains this; panics after ten seconds.
+    /// Blocks until its output contains this; panics after a minute.
     pub fn wait_for_log(&self, part: &str) {
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + Duration::from_secs(60);
         let mut text = self
             .said
             .0
@@ -358,7 +358,7 @@ impl Larder {
             let left = until.saturating_duration_since(Instant::now());
             assert!(
                 !left.is_zero(),
-                "larder has not said {part:?} within ten seconds, but:\n{text}"
+                "larder has not said {part:?} within a minute, but:\n{text}"
             );
             text = self
                 .said
@@ -651,10 +651,10 @@ impl Said {
         }
     }
 
-    /// Until both pipes are closed; a grandchild that holds them open is waited for one second
-    /// only.
+    /// Until both pipes are closed; a grandchild that holds them open is waited for ten
+    /// seconds only.
     fn wait_for_the_end(&self) {
-        let until = Instant::now() + Duration::from_secs(1);
+        let until = Instant::now() + Duration::from_secs(10);
         while *self
             .0
             .listeners

@@ -38,17 +38,17 @@ pub fn right(reply: &Reply, file: &Artifact, case: &str) -> bool {
     whole
 }
 
-/// Blocks until it is so; panics after ten seconds.
+/// Blocks until it is so; panics after a minute.
 #[track_caller]
 pub fn eventually(what: &str, so: impl Fn() -> bool) {
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + Duration::from_secs(60);
     while !so() {
-        assert!(Instant::now() < until, "not within ten seconds: {what}");
+        assert!(Instant::now() < until, "not within a minute: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// The same for what another program does: panics after a minute.
+/// The same for what another program does: looks less often.
 #[track_caller]
 pub fn patiently(what: &str, so: impl Fn() -> bool) {
     let until = Instant::now() + Duration::from_secs(60);

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::common::delivery::eventually;
 use crate::support::{
     Act, Answer, Artifact, Client, Distribution, GitLab, Kind, Larder, NewFile, Reply, Site,
     StoreListing, path, token,
@@ -427,15 +428,10 @@ fn pages_survive_a_restart_and_are_asked_about_first() {
         .iter()
         .map(|address| reader(&larder).get(address).expect(200).to_vec())
         .collect();
-    let until = Instant::now() + Duration::from_secs(5);
-    let stored = || {
-        StoreListing::of(&larder.cache_dir())
-            .containing("<title>Links for")
-            .len()
-    };
-    while stored() < addresses.len() && Instant::now() < until {
-        std::thread::yield_now();
-    }
+    eventually("the pages are stored", || {
+        let listing = StoreListing::of(&larder.cache_dir());
+        listing.containing("<title>Links for").len() >= addresses.len()
+    });
     let larder = larder.restart();
     gitlab.log().clear();
     // A page on disk is nobody's right: a stranger is told what GitLab says.

@@ -288,7 +288,7 @@ fn r20_pip_and_uv_install_across_restarts() {
         let install = |client: &str| {
             let before = restarts.load(Ordering::Relaxed);
             assert!(!supervising.is_finished(), "nothing serves any more");
-            let bench = Workbench::new().patience(Duration::from_secs(30));
+            let bench = Workbench::new();
             let target = bench.folder().join("installed");
             let target = target.to_string_lossy();
             let outcome = match client {

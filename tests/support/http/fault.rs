@@ -331,15 +331,15 @@ impl Gate {
         *self.0.arrived.lock().expect("no panic holds it")
     }
 
-    /// Blocks until so many answers have come to the gate; panics after ten seconds.
+    /// Blocks until so many answers have come to the gate; panics after a minute.
     pub fn wait_for(&self, answers: usize) {
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + Duration::from_secs(60);
         let mut arrived = self.0.arrived.lock().expect("no panic holds it");
         while *arrived < answers {
             let left = until.saturating_duration_since(Instant::now());
             assert!(
                 !left.is_zero(),
-                "{} of {answers} answers came to the gate within ten seconds",
+                "{} of {answers} answers came to the gate within a minute",
                 *arrived
             );
             arrived = self

@@ -73,7 +73,7 @@ impl RequestLog {
             .collect()
     }
 
-    /// All requests, once none of them waits for its answer any more; panics after ten seconds.
+    /// All requests, once none of them waits for its answer any more; panics after a minute.
     pub fn answered(&self) -> Vec<Entry> {
         let all = |log: &Self| {
             log.entries()
@@ -171,13 +171,13 @@ impl RequestLog {
         );
     }
 
-    /// Blocks until the log satisfies the test; panics after ten seconds.
+    /// Blocks until the log satisfies the test; panics after a minute.
     pub fn wait_until(&self, what: &str, satisfied: impl Fn(&Self) -> bool) {
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + Duration::from_secs(60);
         while !satisfied(self) {
             assert!(
                 Instant::now() < until,
-                "not within ten seconds: {what}; log: {:#?}",
+                "not within a minute: {what}; log: {:#?}",
                 self.entries()
             );
             std::thread::sleep(Duration::from_millis(2));
