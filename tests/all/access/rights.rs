@@ -973,6 +973,22 @@ fn r24_cached_and_absent_look_alike_to_whoever_is_not_entitled() {
     }
 }
 
+/// The same without the rest of the minute for which GitLab wants to be left alone: a second may
+/// pass between two questions.
+fn without_seconds(
+    mut look: (u16, String, Vec<(String, String)>, String),
+    case: &str,
+) -> (u16, String, Vec<(String, String)>, String) {
+    for (name, value) in &mut look.2 {
+        if name == "retry-after" {
+            let seconds: u64 = value.parse().expect("seconds");
+            assert!((1..=60).contains(&seconds), "{case}: {seconds}");
+            "within a minute".clone_into(value);
+        }
+    }
+    look
+}
+
 #[test]
 fn r24_cached_and_absent_look_alike_also_when_gitlab_is_down_or_overrun() {
     type Trouble = (&'static str, u16, fn(&GitLab));
@@ -1000,14 +1016,12 @@ fn r24_cached_and_absent_look_alike_also_when_gitlab_is_down_or_overrun() {
         for who in [token::STRANGER, "nobody-knows"] {
             for (address, etag) in &held {
                 for (method, headers) in ways(etag) {
-                    let looks = [&warm_larder, &cold_larder].map(|larder| {
-                        look(&larder.client().token(who).request(
-                            method,
-                            address,
-                            &borrowed(&headers),
-                        ))
-                    });
                     let case = format!("{trouble}: {who}: {method} {address} {headers:?}");
+                    let looks = [&warm_larder, &cold_larder].map(|larder| {
+                        let client = larder.client().token(who);
+                        let reply = client.request(method, address, &borrowed(&headers));
+                        without_seconds(look(&reply), &case)
+                    });
                     assert_eq!(looks[0], looks[1], "{case}");
                     assert_eq!(looks[0].0, expected, "{case}");
                 }
@@ -1058,17 +1072,16 @@ fn r24_cached_and_absent_take_a_stranger_the_same_time() {
                 assert_eq!(reply.status, 404, "{kind}");
             }
         }
-        let [cached, absent] = times.map(|mut times| {
-            times.sort();
+        let [cached, absent] = times.map(|times| {
+            let fastest = times.into_iter().min().unwrap_or_default();
             assert!(
-                times[0] >= latency,
-                "{kind}: answered in {:?}, without GitLab's word",
-                times[0]
+                fastest >= latency,
+                "{kind}: answered in {fastest:?}, without GitLab's word"
             );
-            times[times.len() / 2]
+            fastest
         });
-        // Generous, because the machine may be busy: a locally decided answer would be ten times as
-        // fast.
+        // The fastest, because a busy machine only ever adds; and generous: a locally decided answer
+        // would be ten times as fast.
         let alike = cached < absent * 3 && absent < cached * 3;
         assert!(alike, "{kind}: cached {cached:?}, absent {absent:?}");
     }

@@ -314,7 +314,7 @@ fn a_lock_for_which_nothing_can_be_done_is_refused_and_nothing_private_is_told()
 #[test]
 fn what_a_lock_costs_is_bounded() {
     let gitlab = GitLab::start();
-    let limits = "[limits]\nlock_size = \"2MiB\"\nbody_timeout = \"1s\"\nqueue_timeout = \"500ms\"";
+    let limits = "[limits]\nlock_size = \"2MiB\"\nbody_timeout = \"5s\"\nqueue_timeout = \"500ms\"";
     let larder = Larder::builder(&gitlab).sections(limits).start();
     let client = larder.client();
     let path = "/-/rewrite-lock?to=http://larder.example";

@@ -7,6 +7,7 @@ use crate::common::delivery::kept;
 use crate::common::mirror::{
     FORMATS, HTML, JSON, NEVER_FRESH, file, get_as, larder, metadata, names, page,
 };
+use crate::common::pace::Pace;
 use crate::support::{
     Act, Answer, Artifact, Distribution, Formats, GitLab, Kind, Larder, PublicIndex, Reply,
     Validators, path, token,
@@ -290,7 +291,10 @@ fn r12_a_silent_mirror_costs_its_time_out_and_then_nothing() {
     let larder = larder(&gitlab, &index, lines);
     warm(&larder, &index);
     index.plan(Act::StallBeforeHead(Duration::from_secs(60)).at(Kind::Page));
+    let pace = Pace::new(&gitlab);
+    let mut asked = Instant::now();
     for _ in 0..2 {
+        asked = Instant::now();
         let reply = get_as(&larder.client(), &page("unknown"), JSON);
         assert_problem(&reply, 504, "silent");
     }
@@ -304,12 +308,12 @@ fn r12_a_silent_mirror_costs_its_time_out_and_then_nothing() {
         );
         assert_served_from_here(&larder, &index, "resting");
     }
-    assert!(
-        started.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        started.elapsed()
-    );
-    assert_eq!(index.log().len(), 0, "it was left alone");
+    pace.within(Duration::from_secs(3), started, "eighty answers");
+    // Its rest is a second long, and twice as long after each further question in vain: none on a
+    // machine that is not busy.
+    let rests_ended = (asked.elapsed().as_secs_f64() + 1.0).log2() as usize;
+    let questions = index.log().len();
+    assert!(questions <= rests_ended, "{questions}: it was left alone");
     // Nobody else rests with it.
     larder
         .client()

@@ -142,12 +142,13 @@ fn r24_what_the_bucket_holds_and_what_it_does_not_take_a_stranger_the_same_time(
                 assert_eq!(reply.status, 404, "{case}");
             }
         }
-        let [known, absent] = times.map(|mut times| {
-            times.sort();
-            assert!(times[0] >= latency, "{case}: without GitLab's word");
-            times[times.len() / 2]
+        let [known, absent] = times.map(|times| {
+            let fastest = times.into_iter().min().unwrap_or_default();
+            assert!(fastest >= latency, "{case}: without GitLab's word");
+            fastest
         });
-        // As generous as where nothing but the disk is asked.
+        // As generous as where nothing but the disk is asked; the fastest, because a busy machine
+        // only ever adds.
         let alike = known < absent * 3 && absent < known * 3;
         assert!(alike, "{case}: known {known:?}, absent {absent:?}");
     }

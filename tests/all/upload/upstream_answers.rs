@@ -72,19 +72,20 @@ fn the_body_is_asked_for_when_gitlab_asks_and_not_before() {
     let gitlab = GitLab::start();
     let larder = Larder::start(&gitlab);
     let client = larder.client().token(token::DEVELOPER);
-    let body = form(&Artifact::noise("fresh", "1.0", 50_000));
-    // The stand-in says 100 at once: the wait for a silent one must not be in the way.
-    let begun = Instant::now();
-    let mut wire = expecting(&client, body.len());
-    assert_eq!(hear(&mut wire, CONTINUE.len()), CONTINUE);
-    assert!(
-        begun.elapsed() < Duration::from_millis(900),
-        "{:?}",
-        begun.elapsed()
-    );
-    wire.send(&body);
-    wire.reply_to("POST").expect(201);
-    assert_eq!(gitlab.uploads()[0].body.as_deref(), Some(&body[..]));
+    // The stand-in says 100 at once: the second for a silent one must not be in the way. The shortest
+    // of several waits, because a busy machine may add as much to one.
+    let mut shortest = Duration::MAX;
+    for round in 0..5 {
+        let body = form(&Artifact::noise("fresh", &format!("1.{round}"), 50_000));
+        let begun = Instant::now();
+        let mut wire = expecting(&client, body.len());
+        assert_eq!(hear(&mut wire, CONTINUE.len()), CONTINUE);
+        shortest = shortest.min(begun.elapsed());
+        wire.send(&body);
+        wire.reply_to("POST").expect(201);
+        assert_eq!(gitlab.uploads()[round].body.as_deref(), Some(&body[..]));
+    }
+    assert!(shortest < Duration::from_millis(900), "{shortest:?}");
 }
 
 #[test]
