@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::{self, Ticketer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{CipherSuite, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
@@ -93,17 +93,22 @@ impl Certificates {
         tell(&pair, "the certificate is loaded");
         texts.warn_of_the_key(config);
         let current = Arc::new(Current(ArcSwap::from_pointee(pair)));
-        let mut server =
-            ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_protocol_versions(config.min_version.and_newer())?
-                .with_no_client_auth()
-                .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
+        let mut provider = aws_lc_rs::default_provider();
+        let suites = &mut provider.cipher_suites;
+        suites.sort_by_key(|suite| !is_aes_128(suite.suite()));
+        let mut server = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(config.min_version.and_newer())?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
+        server.ignore_client_order = true;
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // Tickets that the client keeps, under keys of this process: they outlive a swapped pair,
         // so that a renewal sends no client back to a whole handshake. A client that resumes has been shown the
         // certificate of the session's beginning.
         server.ticketer = Ticketer::new()?;
         server.session_storage = Arc::new(NoServerSessionStorage {});
+        // A client that had several connections has as many.
+        server.send_tls13_tickets = 1;
         let acceptor = TlsAcceptor::from(Arc::new(server));
         let watch = Mutex::new(PairWatch::new(texts.mark));
         Ok(Arc::new(Self {
@@ -207,6 +212,18 @@ impl Certificates {
         tell(&pair, "the certificate has changed: new connections see it");
         texts.warn_of_the_key(&self.config);
     }
+}
+
+/// What a client is served with if it offers it, however it orders its ciphers: OpenSSL's and rustls'
+/// clients put AES-256 first, whose handshake hashes with SHA-384, for which processors have no
+/// instructions as they have for SHA-256.
+fn is_aes_128(suite: CipherSuite) -> bool {
+    matches!(
+        suite,
+        CipherSuite::TLS13_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+    )
 }
 
 impl Texts {

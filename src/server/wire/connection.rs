@@ -258,12 +258,13 @@ impl ConnectionContext {
         }
     }
 
-    /// None if it failed, or took too long, or its place was wanted.
+    /// None if it failed, or took too long, or its place was wanted. On the heap: the stream has over
+    /// a kilobyte, and is handed on several times.
     async fn handshake(
         &self,
         stream: ClientStream,
         tls: TlsAcceptor,
-    ) -> Option<TlsStream<PatientStream<ClientStream>>> {
+    ) -> Option<Box<TlsStream<PatientStream<ClientStream>>>> {
         // Under the TLS, so that the handshake is watched too.
         let stream = PatientStream::new(stream, self.limits.write_timeout.0);
         let shaken = tokio::select! {
@@ -272,7 +273,7 @@ impl ConnectionContext {
             () = self.place.activity.has_to_go() => return None,
         };
         match shaken {
-            Ok(Ok(stream)) => return Some(stream),
+            Ok(Ok(stream)) => return Some(Box::new(stream)),
             Ok(Err(why)) => tracing::debug!(error = %why, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         }

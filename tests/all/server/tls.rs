@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use rustls::CipherSuite;
 use rustls::version::{TLS12, TLS13};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -526,6 +527,37 @@ fn only_the_versions_that_are_configured_are_spoken() {
             "{builder:?}"
         );
     }
+}
+
+#[test]
+fn a_client_that_offers_aes_128_gets_it_though_it_would_rather_have_another() {
+    let gitlab = GitLab::start();
+    let secured = Secured::start(&gitlab, "");
+    for (version, wanted) in [
+        (&TLS13, CipherSuite::TLS13_AES_128_GCM_SHA256),
+        (&TLS12, CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+    ] {
+        let authority = secured.authority.pem();
+        // rustls' clients put AES-256 first.
+        let client = TlsClient::speaking(&[version], secured.address, &authority, &["h2"]);
+        let stream = run(client.connect()).expect("a handshake");
+        let suite = stream.get_ref().1.negotiated_cipher_suite();
+        assert_eq!(suite.map(|suite| suite.suite()), Some(wanted));
+    }
+}
+
+#[test]
+fn what_rustls_says_of_a_handshake_is_logged_from_the_level_on_that_asks_for_it() {
+    const SAID: &str = "decided upon suite";
+    let gitlab = GitLab::start();
+    let secured = Secured::start(&gitlab, "");
+    let larder = &secured.larder;
+    run(secured.client(&["h2"]).connect()).expect("a handshake");
+    let changed = larder.command(&["log-level", "info,rustls=debug"]);
+    assert!(changed.status.success(), "{changed:?}");
+    assert!(!larder.log().contains(SAID), "{:.800}", larder.log());
+    run(secured.client(&["h2"]).connect()).expect("a handshake");
+    larder.wait_for_log(SAID);
 }
 
 #[test]
