@@ -26,7 +26,8 @@ impl Pages {
     /// without the way through its futures, which costs as much as all look-ups of a hit.
     pub fn page_at_once(&self, request: &PageRequest, now: Instant) -> Option<PageReply> {
         let may_wait = self.offline.is_some() || self.is_judged_by_dates(&request.page.scope);
-        if request.insists || may_wait || self.read_ahead.expects(request) {
+        let is_view = self.view(&request.page.scope).is_some();
+        if request.insists || may_wait || is_view || self.read_ahead.expects(request) {
             return None;
         }
         let reply = self.held_page(request, now)?;

@@ -132,10 +132,10 @@ impl ReplyBody {
         self
     }
 
-    pub(super) fn logged(mut self, mut entry: Box<AccessLogEntry>) -> Self {
+    /// Keeps the entry until it has ended.
+    pub(super) fn log_with(&mut self, mut entry: Box<AccessLogEntry>) {
         entry.promised(self.size_hint().exact());
         self.entry = Some(entry);
-        self
     }
 }
 

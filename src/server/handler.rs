@@ -30,9 +30,8 @@ use super::{file_reply, log_entry, page_reply, target};
 use crate::access::Caller;
 use crate::file::{FileReply, FileRequest, Files};
 use crate::index::{AheadReader, FileNotice, Located, PageError, PageReply, PageRequest};
-use crate::registry::{
-    AdminEndpoint, FileRef, ListedFile, MirrorPath, PageRef, Route, RouteError, Scope,
-};
+use crate::registry::{AdminEndpoint, FileRef, ListedFile, MirrorPath, Route, RouteError, Scope};
+use crate::simple::MediaType;
 use crate::upstream::UpstreamError;
 use crate::values::clock;
 use crate::values::correlation::{self, Correlation};
@@ -95,7 +94,8 @@ impl Services {
             entry.source(response.headers().get(&reply::LARDER_SOURCE));
         }
         entry.answered(response.status(), status, failure);
-        response.map(|body| body.logged(entry))
+        response.body_mut().log_with(entry);
+        response
     }
 
     /// Each way is a future of its own on the heap: together they would make every request as large
@@ -118,7 +118,20 @@ impl Services {
             let caller = self.access.caller(head.headers(), scope, now).await?;
             let conditions = Conditions::read(head);
             match route {
-                Route::Page(page) => Box::pin(self.page(caller, page, &conditions, now)).await,
+                Route::Page(page) => {
+                    let media = conditions.media_type()?;
+                    let request = PageRequest {
+                        caller,
+                        page,
+                        format: media.format(),
+                        insists: conditions.no_cache,
+                        ahead: false,
+                    };
+                    match self.pages.page_at_once(&request, now) {
+                        Some(found) => self.page_reply(&request, found, media, &conditions),
+                        None => Box::pin(self.page(request, media, &conditions, now)).await,
+                    }
+                }
                 Route::File(file) => {
                     let reader = self.ahead_reader(&caller, &file, now);
                     Box::pin(self.file(caller, file, reader, &conditions, now)).await
@@ -182,41 +195,36 @@ impl Services {
 
     async fn page(
         &self,
-        caller: Caller,
-        page: PageRef,
+        request: PageRequest,
+        media: MediaType,
         conditions: &Conditions<'_>,
         now: Instant,
     ) -> Result<Reply, Refusal> {
-        let media = conditions.media_type()?;
-        let request = PageRequest {
-            caller,
-            page,
-            format: media.format(),
-            insists: conditions.no_cache,
-            ahead: false,
+        let Some(view) = self.pages.view(&request.page.scope) else {
+            let found = self.pages.page(&request, now).await?;
+            return self.page_reply(&request, found, media, conditions);
         };
-        let mut source = None;
-        let found = match self.pages.view(&request.page.scope) {
-            Some(view) => {
-                let answer = Box::pin(self.pages.view_page(view, &request, now)).await?;
-                source = answer.source;
-                answer.reply
-            }
-            None => match self.pages.page_at_once(&request, now) {
-                Some(reply) => reply,
-                None => Box::pin(self.pages.page(&request, now)).await?,
-            },
-        };
+        let answer = self.pages.view_page(view, &request, now).await?;
+        let mut reply = self.page_reply(&request, answer.reply, media, conditions)?;
+        if let Some(source) = answer.source {
+            reply::put_source(&mut reply, &source);
+        }
+        Ok(reply)
+    }
+
+    fn page_reply(
+        &self,
+        request: &PageRequest,
+        found: PageReply,
+        media: MediaType,
+        conditions: &Conditions<'_>,
+    ) -> Result<Reply, Refusal> {
         if let PageReply::Page { page, .. } = &found
             && let Some(wheels) = page.take_prefetch()
         {
             self.files.prefetch(&request.caller, wheels);
         }
-        let mut answer = page_reply::page(found, media, conditions)?;
-        if let Some(source) = source {
-            reply::put_source(&mut answer, &source);
-        }
-        Ok(answer)
+        page_reply::page(found, media, conditions)
     }
 
     /// What reads pages ahead for a client that takes this file.
