@@ -291,16 +291,14 @@ fn access_log_entry() -> Work {
     let log = larder::log::start(&LogConfig::default()).ok();
     let metrics = Arc::new(Metrics::default());
     let client = ClientAddress::of(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)));
+    let route = Route::from_path(PAGE).expect("a page's");
     Box::new(move || {
         // Kept with the work; a second log is refused, and the first one goes on.
         let _ = &log;
         let request = LoggedRequest {
             client: Some(client),
             method: Method::GET,
-            route: "page",
-            path: PAGE.to_owned(),
-            scope: Some(project()),
-            is_routine: false,
+            route: Ok(route.clone()),
             user_agent: None,
             since: Instant::now(),
             correlation: Correlation::new(RequestId::random()),

@@ -26,6 +26,12 @@ pub fn show_client_addresses(shown: bool) {
     CLIENT_ADDRESS.store(shown, Ordering::Relaxed);
 }
 
+/// Whether lines tell clients' addresses. Of an event they are left out here; a line that is
+/// written field by field has to ask.
+pub fn are_client_addresses_shown() -> bool {
+    CLIENT_ADDRESS.load(Ordering::Relaxed)
+}
+
 /// How a field is spelled.
 pub(super) trait FieldForm {
     fn text(&mut self, key: &str, value: &str);
@@ -33,8 +39,8 @@ pub(super) trait FieldForm {
     /// The same of a text that [`is_word`].
     fn word(&mut self, key: &str, word: &str);
 
-    /// The same of a value that spells itself.
-    fn debug(&mut self, key: &str, value: &dyn fmt::Debug);
+    /// The same of a text that is spelled behind the line.
+    fn spelled(&mut self, key: &str, spell: &dyn Fn(&mut String));
 
     /// Where a number or a truth value is added, which has one spelling everywhere.
     fn bare(&mut self, key: &str) -> &mut String;
@@ -53,7 +59,7 @@ const IS_PLAIN: [bool; 256] = {
 
 /// Whether a text is spelled as it is, in every form: printable ASCII without blanks, quotes,
 /// backslashes and `=`.
-pub fn is_word(text: &str) -> bool {
+pub(super) fn is_word(text: &str) -> bool {
     // All bytes are looked at: to stop at the first other one costs more.
     let are_plain = text
         .bytes()
@@ -67,96 +73,104 @@ pub(super) fn push(line: &mut String, value: fmt::Arguments<'_>) {
 }
 
 /// Takes the fields of one line.
-pub struct Fields<'f> {
-    form: &'f mut dyn FieldForm,
-    has_id: bool,
-}
+pub struct Fields<'f>(&'f mut dyn FieldForm);
 
 impl<'f> Fields<'f> {
     pub(super) fn of(form: &'f mut dyn FieldForm) -> Self {
-        Self {
-            form,
-            has_id: false,
-        }
+        Self(form)
     }
 
     /// All fields of an event. A line that no request caused has no id.
     pub(super) fn event(&mut self, event: &Event<'_>) {
-        event.record(self);
-        if self.has_id {
+        let mut fields = EventFields {
+            fields: self,
+            has_id: false,
+        };
+        event.record(&mut fields);
+        if fields.has_id {
             return;
         }
         if let Some(request) = correlation::current() {
-            request.id().with_text(|id| self.form.text(ID, id));
+            request.id().with_text(|id| self.text(ID, id));
         }
     }
 
     pub fn text(&mut self, key: &str, value: &str) {
-        self.put(key, |form| form.text(key, value));
+        self.0.text(key, value);
     }
 
     /// A text that [`is_word`], as larder's own words are.
     pub fn word(&mut self, key: &str, word: &str) {
-        self.put(key, |form| form.word(key, word));
+        self.0.word(key, word);
     }
 
-    pub fn number(&mut self, key: &str, value: u64) {
-        self.put(key, |form| number::push(form.bare(key), value));
+    /// A text that is spelled behind the line, without a copy of it.
+    pub fn spelled(&mut self, key: &str, spell: impl Fn(&mut String)) {
+        self.0.spelled(key, &spell);
+    }
+
+    pub fn number(&mut self, key: &str, value: impl itoa::Integer) {
+        number::push(self.0.bare(key), value);
     }
 
     /// So many thousandths, as a decimal.
     pub fn thousandths(&mut self, key: &str, value: u64) {
-        self.put(key, |form| number::push_thousandths(form.bare(key), value));
+        number::push_thousandths(self.0.bare(key), value);
     }
 
     fn decimal(&mut self, key: &str, value: f64) {
         if value.is_finite() {
-            self.put(key, |form| number::push_decimal(form.bare(key), value));
+            number::push_decimal(self.0.bare(key), value);
         } else {
-            self.put(key, |form| form.debug(key, &value));
+            self.debug(key, &value);
         }
     }
 
     /// A value that spells itself, which takes many times as long as a text.
-    pub fn display(&mut self, key: &str, value: impl fmt::Display) {
-        self.put(key, |form| form.debug(key, &format_args!("{value}")));
+    fn debug(&mut self, key: &str, value: &dyn fmt::Debug) {
+        self.spelled(key, |line| push(line, format_args!("{value:?}")));
     }
+}
 
-    fn put(&mut self, key: &str, write: impl FnOnce(&mut dyn FieldForm)) {
-        let is_hidden = key == CLIENT && !CLIENT_ADDRESS.load(Ordering::Relaxed);
+/// Takes the fields of an event.
+struct EventFields<'e, 'f> {
+    fields: &'e mut Fields<'f>,
+    has_id: bool,
+}
+
+impl EventFields<'_, '_> {
+    fn put(&mut self, field: &Field, write: impl FnOnce(&mut Fields<'_>, &'static str)) {
+        let key = field.name();
         self.has_id |= key == ID;
-        if !is_hidden {
-            write(self.form);
+        if key != CLIENT || are_client_addresses_shown() {
+            write(self.fields, key);
         }
     }
 }
 
-impl Visit for Fields<'_> {
+impl Visit for EventFields<'_, '_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.text(field.name(), value);
+        self.put(field, |fields, key| fields.text(key, value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.number(field.name(), value);
+        self.put(field, |fields, key| fields.number(key, value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        let key = field.name();
-        self.put(key, |form| number::push(form.bare(key), value));
+        self.put(field, |fields, key| fields.number(key, value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        let key = field.name();
         let spelled = if value { "true" } else { "false" };
-        self.put(key, |form| form.bare(key).push_str(spelled));
+        self.put(field, |fields, key| fields.0.bare(key).push_str(spelled));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.decimal(field.name(), value);
+        self.put(field, |fields, key| fields.decimal(key, value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let key = field.name();
-        self.put(key, |form| form.debug(key, value));
+        self.put(field, |fields, key| fields.debug(key, value));
     }
 }

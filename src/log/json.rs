@@ -2,9 +2,7 @@
 //!
 //! Must not know what is logged.
 
-use std::fmt;
-
-use super::fields::{FieldForm, push};
+use super::fields::FieldForm;
 
 /// Writes each member behind what there is already. A key is a field's name in the source: it has
 /// nothing to escape.
@@ -40,11 +38,11 @@ impl FieldForm for Members<'_> {
         self.quoted(word);
     }
 
-    fn debug(&mut self, key: &str, value: &dyn fmt::Debug) {
+    fn spelled(&mut self, key: &str, spell: &dyn Fn(&mut String)) {
         self.key(key);
         let start = self.0.len();
         self.0.push('"');
-        push(self.0, format_args!("{value:?}"));
+        spell(self.0);
         if self.0[start + 1..].bytes().all(is_as_it_is) {
             return self.0.push('"');
         }

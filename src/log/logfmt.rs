@@ -3,8 +3,6 @@
 //!
 //! The keys are those of the JSON form. Must not know what is logged.
 
-use std::fmt;
-
 use super::fields::{FieldForm, is_word, push};
 
 /// Writes each pair behind what there is already.
@@ -33,10 +31,10 @@ impl FieldForm for Pairs<'_> {
         self.0.push_str(word);
     }
 
-    fn debug(&mut self, key: &str, value: &dyn fmt::Debug) {
+    fn spelled(&mut self, key: &str, spell: &dyn Fn(&mut String)) {
         self.key(key);
         let start = self.0.len();
-        push(self.0, format_args!("{value:?}"));
+        spell(self.0);
         if needs_quotes(&self.0[start..]) {
             let value = self.0.split_off(start);
             push_quoted(self.0, &value);
@@ -93,7 +91,7 @@ mod tests {
             Pairs(&mut line).text("key", value);
             assert_eq!(line, expected);
             line.clear();
-            Pairs(&mut line).debug("key", &format_args!("{value}"));
+            Pairs(&mut line).spelled("key", &|line| line.push_str(value));
             assert_eq!(line, expected);
         }
     }

@@ -23,7 +23,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
-pub use fields::{Fields, is_word, show_client_addresses};
+pub use fields::{Fields, are_client_addresses_shown, show_client_addresses};
 use journal::is_journal;
 use line::LineForm;
 pub use line::{dropped_lines, write};

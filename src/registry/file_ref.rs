@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::scope::PATH_BYTES_USUAL;
 use super::{Filename, MirrorPath, Scope};
 use crate::values::digest::Digest;
 
@@ -86,14 +87,21 @@ impl FileRef {
 
     /// Below GitLab's root as below ours.
     pub fn path(&self) -> String {
+        let mut path = String::with_capacity(PATH_BYTES_USUAL);
+        self.push_path(&mut path);
+        path
+    }
+
+    pub(super) fn push_path(&self, text: &mut String) {
         match &self.written {
             WrittenAddress::Digest(digest) => {
-                let mut path = self.scope.path();
-                path.extend(["/files/", digest, "/"]);
-                path.extend(utf8_percent_encode(self.filename.as_str(), SEGMENT));
-                path
+                self.scope.push_path(text);
+                text.push_str("/files/");
+                text.push_str(digest);
+                text.push('/');
+                text.extend(utf8_percent_encode(self.filename.as_str(), SEGMENT));
             }
-            WrittenAddress::Path(path) => path.path(),
+            WrittenAddress::Path(path) => path.push_path(text),
         }
     }
 }

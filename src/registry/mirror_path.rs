@@ -14,6 +14,7 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use super::raw_path::check;
+use super::scope::PATH_BYTES_USUAL;
 use super::{Filename, Scope};
 use crate::simple::is_wheel;
 use crate::values::secret::Secret;
@@ -167,7 +168,15 @@ impl MirrorPath {
 
     /// With the mirror's name, as it was written.
     pub fn path(&self) -> String {
-        format!("{}/{}", self.scope.path(), self.rest)
+        let mut path = String::with_capacity(PATH_BYTES_USUAL);
+        self.push_path(&mut path);
+        path
+    }
+
+    pub(super) fn push_path(&self, text: &mut String) {
+        self.scope.push_path(text);
+        text.push('/');
+        text.push_str(&self.rest);
     }
 }
 

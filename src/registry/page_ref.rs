@@ -3,6 +3,7 @@
 //! Must not know whether the page exists, or who may see it.
 
 use super::Scope;
+use super::scope::PATH_BYTES_USUAL;
 use crate::simple::ProjectName;
 
 /// One page in one scope.
@@ -26,12 +27,17 @@ impl PageRef {
 
     /// Below GitLab's root as below ours.
     pub fn path(&self) -> String {
-        let mut path = self.scope.path();
-        path.push_str("/simple/");
-        if let Some(name) = &self.name {
-            path.push_str(name.as_str());
-            path.push('/');
-        }
+        let mut path = String::with_capacity(PATH_BYTES_USUAL);
+        self.push_path(&mut path);
         path
+    }
+
+    pub(super) fn push_path(&self, text: &mut String) {
+        self.scope.push_path(text);
+        text.push_str("/simple/");
+        if let Some(name) = &self.name {
+            text.push_str(name.as_str());
+            text.push('/');
+        }
     }
 }

@@ -17,6 +17,7 @@ use percent_encoding::percent_decode_str;
 use super::hint;
 use super::osv_request::OsvRequest;
 use super::raw_path::check;
+use super::scope::PATH_BYTES_USUAL;
 use super::{FileRef, MirrorPath, PageRef, Scope, ScopeKind};
 use crate::simple::{ProjectName, is_wheel};
 
@@ -173,15 +174,25 @@ impl Route {
 
     /// The address in canonical form, below GitLab's root as below ours.
     pub fn path(&self) -> String {
+        let mut path = String::with_capacity(PATH_BYTES_USUAL);
+        self.push_path(&mut path);
+        path
+    }
+
+    /// Adds the same to a text.
+    pub fn push_path(&self, text: &mut String) {
         match self {
-            Self::Page(page) => page.path(),
-            Self::File(file) => file.path(),
-            Self::Metadata(file) => format!("{}.metadata", file.path()),
-            Self::Mirrored(path) => path.path(),
-            Self::Upload { scope } => scope.path(),
-            Self::ProjectPage(page) => project_page_path(page),
-            Self::Osv(request) => request.path(),
-            Self::Admin(endpoint) => endpoint.path().to_owned(),
+            Self::Page(page) => page.push_path(text),
+            Self::File(file) => file.push_path(text),
+            Self::Metadata(file) => {
+                file.push_path(text);
+                text.push_str(".metadata");
+            }
+            Self::Mirrored(path) => path.push_path(text),
+            Self::Upload { scope } => scope.push_path(text),
+            Self::ProjectPage(page) => text.push_str(&project_page_path(page)),
+            Self::Osv(request) => text.push_str(&request.path()),
+            Self::Admin(endpoint) => text.push_str(endpoint.path()),
         }
     }
 

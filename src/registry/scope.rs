@@ -13,8 +13,8 @@ const ID_BYTES_MAX: usize = 1024;
 /// Longest name of a mirror, in bytes.
 const MIRROR_BYTES_MAX: usize = 64;
 
-/// Of a page's path without the id.
-const PATH_BYTES_USUAL: usize = 96;
+/// Of most paths, with room for what follows a scope.
+pub(super) const PATH_BYTES_USUAL: usize = 128;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ScopeKind {
@@ -111,14 +111,20 @@ impl Scope {
 
     /// The scope's registry below the root, without a trailing slash.
     pub(super) fn path(&self) -> String {
-        // With room for what follows.
-        let mut path = String::with_capacity(self.id.len() + PATH_BYTES_USUAL);
-        match self.kind {
-            ScopeKind::Project => path.extend(["/api/v4/projects/", &self.id, "/packages/pypi"]),
-            ScopeKind::Group => path.extend(["/api/v4/groups/", &self.id, "/-/packages/pypi"]),
-            ScopeKind::Mirror => path.extend(["/", &self.id]),
-        }
+        let mut path = String::with_capacity(PATH_BYTES_USUAL);
+        self.push_path(&mut path);
         path
+    }
+
+    pub(super) fn push_path(&self, text: &mut String) {
+        let [before, behind] = match self.kind {
+            ScopeKind::Project => ["/api/v4/projects/", "/packages/pypi"],
+            ScopeKind::Group => ["/api/v4/groups/", "/-/packages/pypi"],
+            ScopeKind::Mirror => ["/", ""],
+        };
+        text.push_str(before);
+        text.push_str(&self.id);
+        text.push_str(behind);
     }
 }
 

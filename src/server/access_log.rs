@@ -14,7 +14,7 @@ use super::failure::Failure;
 use super::wire::ClientAddress;
 use crate::admin::metrics::{FailedRequest, Metrics, RequestLabels, Served};
 use crate::log::{self, Fields};
-use crate::registry::Scope;
+use crate::registry::{AdminEndpoint, Route, Scope};
 use crate::values::cache_status::{CacheStatus, Outcome};
 use crate::values::clock;
 use crate::values::correlation::{Correlation, Others};
@@ -33,17 +33,32 @@ pub struct LoggedRequest {
     /// None over a unix socket.
     pub client: Option<ClientAddress>,
     pub method: Method,
-    pub route: &'static str,
-    /// Logged escaped; never has a query.
-    pub path: String,
-    /// None where no packages are asked for.
-    pub scope: Option<Scope>,
-    /// How larder is was asked, which monitors do all day.
-    pub is_routine: bool,
+    /// Or the path that is no route's. Logged escaped; never has a query.
+    pub route: Result<Route, String>,
     /// Only while the log has debug lines of requests.
     pub user_agent: Option<String>,
     pub since: Instant,
     pub correlation: Arc<Correlation>,
+}
+
+impl LoggedRequest {
+    /// The kind of route in one word.
+    fn word(&self) -> &'static str {
+        match &self.route {
+            Ok(route) => route.word(),
+            Err(_) => "unknown",
+        }
+    }
+
+    /// Whether it was asked how larder is, which monitors do all day.
+    fn is_routine(&self) -> bool {
+        match &self.route {
+            // A job's own work, as an upload is.
+            Ok(Route::Osv(_) | Route::Admin(AdminEndpoint::RewriteLock)) => false,
+            Ok(Route::Admin(_)) => true,
+            Ok(_) | Err(_) => false,
+        }
+    }
 }
 
 /// The `User-Agent` of a request, if the log is to have it.
@@ -97,7 +112,7 @@ impl AccessLogEntry {
 
     /// Whose packages were asked for.
     pub fn scope(&self) -> Option<&Scope> {
-        self.request.scope.as_ref()
+        self.request.route.as_ref().ok()?.scope()
     }
 
     /// The request that it is about.
@@ -135,6 +150,17 @@ fn logged_path(path: &str) -> Cow<'_, str> {
     chars.flat_map(char::escape_default).collect()
 }
 
+/// Adds a route's path as it may stand in a log.
+fn push_path(text: &mut String, route: &Route) {
+    let start = text.len();
+    route.push_path(text);
+    // Its letters are harmless.
+    if text.len() - start > PATH_CHARS_MAX {
+        let long = text.split_off(start);
+        text.push_str(&logged_path(&long));
+    }
+}
+
 impl AccessLogEntry {
     fn status(&self) -> u16 {
         match self.answer {
@@ -157,7 +183,7 @@ impl AccessLogEntry {
     }
 
     fn count(&self, now: Instant, took: Duration) {
-        let route = self.request.route;
+        let route = self.request.word();
         let cache = self.cache().outcome;
         let labels = RequestLabels {
             route,
@@ -182,22 +208,16 @@ impl AccessLogEntry {
 
     /// Tells the status page of a request that failed.
     fn tell(&self, now: Instant) {
-        let LoggedRequest {
-            route,
-            scope,
-            correlation,
-            ..
-        } = &self.request;
         let Some(failure) = &self.failure else {
             return;
         };
         if self.client_left() {
             return;
         }
-        let id = correlation.id();
+        let id = self.request.correlation.id();
         let request = FailedRequest {
-            route,
-            upstream: scope.as_ref().map(upstream_name),
+            route: self.request.word(),
+            upstream: self.scope().map(upstream_name),
             status: self.status(),
             cause: failure.cause,
             reason: failure.shown.clone(),
@@ -216,17 +236,17 @@ impl AccessLogEntry {
 
     fn write(&self, line: &mut Fields<'_>, id: &str, took: Duration) {
         let request = &self.request;
-        if let Some(client) = request.client {
+        if let Some(client) = request.client
+            && log::are_client_addresses_shown()
+        {
             client.with_text(|client| line.word("client", client));
         }
         line.word("method", known(&request.method));
-        let path = &request.path;
-        if path.len() <= PATH_CHARS_MAX && log::is_word(path) {
-            line.word("path", path);
-        } else {
-            line.text("path", &logged_path(path));
+        match &request.route {
+            Ok(route) => line.spelled("path", |text| push_path(text, route)),
+            Err(path) => line.text("path", &logged_path(path)),
         }
-        line.number("status", self.status().into());
+        line.number("status", self.status());
         line.number("bytes", self.bytes);
         // Microseconds are what is measured; nginx and Envoy tell milliseconds.
         let rounded = took.saturating_add(Duration::from_nanos(500));
@@ -240,7 +260,7 @@ impl AccessLogEntry {
             line.text("source", source);
         }
         if let Some(status) = cache.upstream_status {
-            line.number("upstream_status", status.into());
+            line.number("upstream_status", status);
         }
         let left = self.client_left().then(Failure::client_left);
         if let Some(failure) = left.as_ref().or(self.failure.as_ref()) {
@@ -255,7 +275,7 @@ impl AccessLogEntry {
         let Others { upstream, shared } = request.correlation.others();
         for (key, other) in [("upstream_id", upstream), ("shared_id", shared)] {
             if let Some(other) = other {
-                line.display(key, other);
+                other.with_text(|other| line.text(key, other));
             }
         }
         if let Some(user_agent) = &request.user_agent {
@@ -264,7 +284,7 @@ impl AccessLogEntry {
     }
 
     fn level(&self) -> Level {
-        if self.request.is_routine {
+        if self.request.is_routine() {
             Level::DEBUG
         } else if self.broken || self.status() >= 500 {
             Level::WARN

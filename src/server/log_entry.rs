@@ -9,7 +9,7 @@ use super::access_log::{self, AccessLogEntry, LoggedRequest};
 use super::reply::Refusal;
 use super::request_head::{Field, RequestHead};
 use super::services::Services;
-use crate::registry::{AdminEndpoint, Route};
+use crate::registry::Route;
 use crate::values::correlation::Correlation;
 use crate::values::request_id::RequestId;
 
@@ -28,27 +28,14 @@ impl Services {
         if head.ingress.is_own {
             return None;
         }
-        let is_routine = match route {
-            // A job's own work, as an upload is.
-            Ok(Route::Osv(_) | Route::Admin(AdminEndpoint::RewriteLock)) => false,
-            Ok(Route::Admin(_)) => true,
-            Ok(_) | Err(_) => false,
-        };
-        let scope = match route {
-            Ok(route) => route.scope().cloned(),
-            Err(_) => None,
-        };
-        let (route, path) = match route {
-            Ok(route) => (route.word(), route.path()),
-            Err(_) => ("unknown", head.parts.uri.path().to_owned()),
+        let route = match route {
+            Ok(route) => Ok(route.clone()),
+            Err(_) => Err(head.parts.uri.path().to_owned()),
         };
         let request = LoggedRequest {
             client: head.ingress.client,
             method: head.parts.method.clone(),
             route,
-            path,
-            scope,
-            is_routine,
             user_agent: access_log::user_agent(head.headers()),
             since,
             correlation: Arc::clone(correlation),
