@@ -91,18 +91,19 @@ pub(super) fn page(
     let forms = page.forms();
     let representation = forms.choose(encoding::wanted(conditions.accept_encoding()));
     let etag = &representation.etag;
-    let mut response = Response::new(ReplyBody::empty());
+    let mut response;
     let mut coding = None;
     if conditions.not_modified(etag.as_bytes()) {
+        response = Response::new(ReplyBody::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     } else {
         // hyper says how long it is.
-        *response.body_mut() = ReplyBody::representation(representation);
+        response = Response::new(ReplyBody::representation(representation));
         coding = representation.coding;
     }
     let headers = response.headers_mut();
     *headers = ReadyHead::of(media, coding);
-    reply::fill(headers, &ETAG, etag.clone());
+    headers.insert(ETAG, etag.clone());
     if let Some(age) = age {
         headers.insert(AGE, HeaderValue::from(age.as_secs()));
     }

@@ -393,32 +393,20 @@ pub(super) fn finish(
         *response.body_mut() = ReplyBody::empty();
     }
     let headers = response.headers_mut();
-    // A head that was ready has it, and no other: of upstream's fields this one never goes on.
-    let is_ready = headers.contains_key(CACHE_STATUS);
-    if !is_ready {
-        guard(headers);
-    }
-    if !is_ready || status != CacheStatus::HIT {
-        put_status(headers, status);
-    }
     let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) else {
         return;
     };
-    if is_ready {
-        fill(headers, &X_REQUEST_ID, id);
-    } else {
-        headers.insert(X_REQUEST_ID, id);
-    }
-}
-
-/// Puts a value in the place that a ready head holds for it: it is found sooner by the way past the
-/// few others than by its hash.
-pub(super) fn fill(headers: &mut HeaderMap, name: &HeaderName, value: HeaderValue) {
-    for (known, place) in headers.iter_mut() {
-        if known == name {
-            *place = value;
-            return;
+    // A head that was ready holds its place, and no other: of upstream's fields this one never
+    // goes on.
+    if let Some(place) = headers.get_mut(&X_REQUEST_ID) {
+        *place = id;
+        if status != CacheStatus::HIT {
+            put_status(headers, status);
         }
+    } else {
+        guard(headers);
+        put_status(headers, status);
+        headers.insert(X_REQUEST_ID, id);
     }
 }
 

@@ -18,14 +18,19 @@ pub struct RequestId(Spelling);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Spelling {
-    /// In hexadecimal: each is spelled several times.
-    Own([u8; 32]),
+    Own(Digits),
     Given(Arc<str>),
 }
 
+/// In hexadecimal: each is spelled several times. At an address from which they are found to be a
+/// text many at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[repr(align(8))]
+struct Digits([u8; 32]);
+
 impl RequestId {
     pub fn random() -> Self {
-        Self(Spelling::Own(hexadecimal(rand::random())))
+        Self(Spelling::Own(Digits::of(rand::random())))
     }
 
     /// An id that a client or upstream gave, if it is well-formed: 1 to [`REQUEST_ID_BYTES_MAX`]
@@ -47,7 +52,7 @@ impl RequestId {
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Spelling::Given(text) => text.as_bytes(),
-            Spelling::Own(digits) => digits,
+            Spelling::Own(digits) => &digits.0,
         }
     }
 
@@ -56,15 +61,17 @@ impl RequestId {
         match &self.0 {
             Spelling::Given(text) => take(text),
             // ASCII always is a text.
-            Spelling::Own(digits) => take(std::str::from_utf8(digits).unwrap_or_default()),
+            Spelling::Own(digits) => take(std::str::from_utf8(&digits.0).unwrap_or_default()),
         }
     }
 }
 
-fn hexadecimal(bits: u128) -> [u8; 32] {
-    let mut digits = [0; 32];
-    hexadecimal::spell(&bits.to_be_bytes(), &mut digits);
-    digits
+impl Digits {
+    fn of(bits: u128) -> Self {
+        let mut digits = [0; 32];
+        hexadecimal::spell(&bits.to_be_bytes(), &mut digits);
+        Self(digits)
+    }
 }
 
 impl fmt::Display for RequestId {
@@ -82,7 +89,7 @@ mod tests {
     proptest! {
         #[test]
         fn an_own_id_is_well_formed_and_spelled_in_one_way(bits: u128) {
-            let text = RequestId(Spelling::Own(hexadecimal(bits))).to_string();
+            let text = RequestId(Spelling::Own(Digits::of(bits))).to_string();
             prop_assert_eq!(&text, &format!("{bits:032x}"));
             prop_assert_eq!(RequestId::parse(text.as_bytes()).map(|id| id.to_string()), Some(text));
         }
