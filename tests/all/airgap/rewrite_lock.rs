@@ -3,6 +3,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::support::locks::{Lock, PROJECT, publish_to};
 use crate::support::{Door, GitLab, Larder, PublicIndex, Reply, Workbench, python};
@@ -320,10 +321,13 @@ fn what_a_lock_costs_is_bounded() {
     let path = "/-/rewrite-lock?to=http://larder.example";
     // As many URLs as there can be.
     let urls = "http://a\n".repeat(200_000);
-    let begun = std::time::Instant::now();
-    let sent = client.post(path, "text/plain", urls.as_bytes());
-    assert_eq!(sent.status, 422, "{}", sent.reason);
-    assert!(begun.elapsed() < std::time::Duration::from_secs(20));
+    let before = larder.cpu_time();
+    let patient = client.clone().patience(Duration::from_secs(60));
+    let sent = patient.post(path, "text/plain", urls.as_bytes());
+    assert_eq!(sent.status, 422, "{sent:?}");
+    // Of the processor, which is the same on a busy machine.
+    let used = larder.cpu_time() - before;
+    assert!(used < Duration::from_secs(20), "{used:?}");
     // A client that sends nothing has its time, and four of them are as many as are listened to.
     let head = client.head_text("POST", path, &[("Content-Length", "100")]);
     let mut slow = Vec::new();
@@ -332,7 +336,7 @@ fn what_a_lock_costs_is_bounded() {
         wire.send(head.as_bytes());
         slow.push(wire);
     }
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    std::thread::sleep(Duration::from_secs(1));
     let fifth = client.post(path, "text/plain", b"anvil==1.0\n");
     assert_eq!(fifth.status, 503, "{fifth:?}");
     for wire in &mut slow {
