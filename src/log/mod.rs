@@ -105,17 +105,8 @@ impl LogLevel {
         let targets = targets(level)?;
         let depth = request_depth(&targets);
         self.0.reload(targets).map_err(|why| why.to_string())?;
-        bound_records();
         REQUEST_DEPTH.store(depth, Ordering::Relaxed);
         Ok(())
-    }
-}
-
-/// Tells the `log` crate, by which rustls logs, how deep any line goes: what lies deeper costs its
-/// writer one comparison.
-fn bound_records() {
-    if let Ok(deepest) = LevelFilter::current().to_string().parse() {
-        ::log::set_max_level(deepest);
     }
 }
 
@@ -155,6 +146,7 @@ pub fn start(config: &LogConfig) -> Result<LogGuard, String> {
     let depth = request_depth(&filter);
     let (filter, handle) = reload::Layer::new(filter);
     // Whatever the level: a log that says nothing else says which larder began to write it.
+    // It gives a hint of its level, or the `log` crate, by which rustls logs, hands over every record.
     let start = filter_fn(|metadata| metadata.target() == START);
     let filter = filter.or(start.with_max_level_hint(LevelFilter::INFO));
     let (writer, guard) = LogQueue::start(std::io::stderr()).map_err(|why| why.to_string())?;
