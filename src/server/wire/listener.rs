@@ -46,10 +46,9 @@ pub struct Listener<A> {
 pub struct Occupancy(Arc<Places>);
 
 impl Occupancy {
-    /// Whether no client is connected. The place that the listener holds ready for the next client
-    /// does not count.
+    /// Whether no client is connected.
     pub fn is_idle(&self) -> bool {
-        self.0.taken() <= 1
+        self.0.taken() == 0
     }
 }
 
@@ -222,6 +221,8 @@ async fn accept<A: Acceptor>(
     acceptor: &A,
     places: &Arc<Places>,
 ) -> io::Result<(Arrival, Arc<ConnectionPlace>)> {
-    let place = places.next().await;
-    Ok((acceptor::accept(acceptor).await?, place))
+    // None is held meanwhile: it would be missing to a connection that waits for a usual one.
+    places.some_free().await;
+    let arrival = acceptor::accept(acceptor).await?;
+    Ok((arrival, places.next().await))
 }

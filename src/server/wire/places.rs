@@ -70,7 +70,13 @@ impl Places {
         })
     }
 
-    /// A place for the next connection, held ready; waits until there is one.
+    /// Returns when there is a place for another connection. It stays, if no other takes it: one
+    /// that becomes usual gives back the one that it had.
+    pub async fn some_free(&self) {
+        drop(self.permit(true).await);
+    }
+
+    /// A place for a connection; waits until there is one.
     pub async fn next(self: &Arc<Self>) -> Arc<ConnectionPlace> {
         let permit = self.permit(true).await;
         let number = self.last.fetch_add(1, Ordering::Relaxed);
@@ -85,7 +91,7 @@ impl Places {
         })
     }
 
-    /// How many are taken. The one that is held ready for the next connection counts too.
+    /// How many are taken.
     pub fn taken(&self) -> usize {
         let free = self.usual.available_permits() + self.spare.available_permits();
         (self.most + SPARE).saturating_sub(free)

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use crate::common::pace::Pace;
 use crate::server::tls::{Secured, fetch};
 use crate::support::tls::run;
-use crate::support::{Artifact, Client, GitLab, Larder, Site, Wire, path, token};
+use crate::support::{
+    Act, Answer, Artifact, Client, GitLab, Kind, Larder, Site, Wire, path, token,
+};
 
 /// A connection that has been served, and now asks for nothing.
 fn idle(client: &Client) -> Wire {
@@ -39,6 +41,18 @@ fn idle_connections_make_room_the_longest_idle_first() {
     for wire in &mut held {
         wire.send(client.head_text("GET", &page(), &[]).as_bytes());
         wire.reply_to("GET").expect(200);
+    }
+}
+
+#[test]
+fn one_place_serves_one_client_after_another() {
+    let gitlab = GitLab::start();
+    let larder = Larder::builder(&gitlab)
+        .sections("[limits]\nconnections = 1")
+        .start();
+    let client = larder.client().token(token::READER);
+    for _ in 0..20 {
+        client.get(&page()).expect(200);
     }
 }
 
@@ -80,6 +94,45 @@ fn whatever_a_connection_waits_with_it_makes_room() {
         }
         let found = fetch(&secure, &page()).await;
         assert_eq!(found.status, 200, "{found:?}");
+    });
+}
+
+/// A page that no socket takes at once.
+fn large_page() -> Answer {
+    let digest = "0".repeat(64);
+    let links = (0..28_000).map(|number| {
+        let file = format!("large-1.{number}.tar.gz");
+        format!("<a href=\"../../files/{digest}/{file}#sha256={digest}\">{file}</a>\n")
+    });
+    let page = format!(
+        "<!DOCTYPE html><html><body>{}</body></html>",
+        links.collect::<String>()
+    );
+    Answer::new(200)
+        .header("Content-Type", "text/html")
+        .body(page)
+}
+
+#[test]
+fn a_client_that_has_a_part_of_a_page_keeps_its_place() {
+    let gitlab = GitLab::start();
+    let larder = Larder::builder(&gitlab)
+        .sections("[limits]\nconnections = 1")
+        .start();
+    let client = larder.client().token(token::READER);
+    let large = path::project_page(42, "large");
+    gitlab.plan(Act::Answer(large_page()).at(Kind::Page));
+    let whole = client.get(&large);
+    assert!(whole.expect(200).len() > 6_000_000, "{whole:?}");
+    let mut slow = client.start("GET", &large, &[]);
+    slow.read_body(10_000);
+    std::thread::scope(|threads| {
+        let other = threads.spawn(|| client.get(&page()));
+        // An idle connection makes room after a second.
+        std::thread::sleep(Duration::from_secs(3));
+        let slow = slow.finish();
+        assert!(slow.is_complete() && slow.body == whole.body, "{slow:?}");
+        other.join().expect("no panic").expect(200);
     });
 }
 
