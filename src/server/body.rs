@@ -257,7 +257,7 @@ fn in_memory(
 ) -> Option<Result<Frame<Piece>, BoxError>> {
     frame.map(|read| {
         let frame = read.map_err(Into::into)?;
-        Ok(frame.map_data(Piece::Memory))
+        Ok(frame.map_data(Piece::from))
     })
 }
 
@@ -326,7 +326,7 @@ impl FileBody {
                 if let Some(Ok(bytes)) = &piece {
                     self.position += bytes.len() as u64;
                 }
-                return Poll::Ready(piece.map(|read| read.map(Piece::Memory)));
+                return Poll::Ready(piece.map(|read| read.map(Piece::from)));
             }
             let availability = match &mut self.pending {
                 Pending::Rest(rest) => {
@@ -429,7 +429,7 @@ impl FileBody {
             return Err(Cause::Disk);
         }
         self.position += bytes.len() as u64;
-        Ok(Piece::Memory(bytes))
+        Ok(bytes.into())
     }
 }
 

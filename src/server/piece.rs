@@ -35,22 +35,27 @@ static RESERVED: LazyLock<Box<[u8]>> =
 
 /// A piece of a body.
 #[derive(Debug)]
-pub enum Piece {
+pub struct Piece {
+    bytes: PieceBytes,
+    /// The request is under way until its last piece is sent; hyper lets go of the body before.
+    request: Option<Box<dyn Debug + Send + Sync>>,
+}
+
+#[derive(Debug)]
+enum PieceBytes {
     Memory(Bytes),
     File(FilePiece),
 }
 
 /// A stretch of a file that a connection has to send.
 #[derive(Debug)]
-pub struct FilePiece {
+struct FilePiece {
     pieces: Arc<FilePieces>,
     entry: usize,
     /// What the entry began with.
     length: usize,
     /// What hyper takes for sent.
     taken: usize,
-    /// The request is under way until its last piece is sent; hyper lets go of the body before.
-    request: Option<Box<dyn Debug + Send + Sync>>,
 }
 
 /// The stretches of files that one connection has to send.
@@ -86,13 +91,16 @@ impl FilePieces {
             sent: 0,
         });
         drop(entries);
-        Some(Piece::File(FilePiece {
+        let bytes = PieceBytes::File(FilePiece {
             pieces: Arc::clone(self),
             entry,
             length: length.min(FILE_PIECE_BYTES_MAX),
             taken: 0,
+        });
+        Some(Piece {
+            bytes,
             request: None,
-        }))
+        })
     }
 
     /// Whether these bytes stand for a piece of a file.
@@ -174,40 +182,45 @@ impl Drop for FilePiece {
 
 impl Buf for Piece {
     fn remaining(&self) -> usize {
-        match self {
-            Self::Memory(bytes) => bytes.remaining(),
-            Self::File(piece) => piece.remaining(),
+        match &self.bytes {
+            PieceBytes::Memory(bytes) => bytes.remaining(),
+            PieceBytes::File(piece) => piece.remaining(),
         }
     }
 
     fn chunk(&self) -> &[u8] {
-        match self {
-            Self::Memory(bytes) => bytes.chunk(),
-            Self::File(piece) => piece.chunk(),
+        match &self.bytes {
+            PieceBytes::Memory(bytes) => bytes.chunk(),
+            PieceBytes::File(piece) => piece.chunk(),
         }
     }
 
     fn advance(&mut self, bytes: usize) {
-        match self {
-            Self::Memory(memory) => memory.advance(bytes),
-            Self::File(piece) => piece.advance(bytes),
+        match &mut self.bytes {
+            PieceBytes::Memory(memory) => memory.advance(bytes),
+            PieceBytes::File(piece) => piece.advance(bytes),
         }
     }
 }
 
 impl Piece {
+    pub fn is_of_file(&self) -> bool {
+        matches!(self.bytes, PieceBytes::File(_))
+    }
+
     /// A piece of this request's answer, which it keeps.
     pub fn of(mut self, request: &(impl Clone + Debug + Send + Sync + 'static)) -> Self {
-        if let Self::File(piece) = &mut self {
-            piece.request = Some(Box::new(request.clone()));
-        }
+        self.request = Some(Box::new(request.clone()));
         self
     }
 }
 
 impl From<Bytes> for Piece {
     fn from(bytes: Bytes) -> Self {
-        Self::Memory(bytes)
+        Self {
+            bytes: PieceBytes::Memory(bytes),
+            request: None,
+        }
     }
 }
 

@@ -43,6 +43,8 @@ struct Streams {
     next: u64,
     /// Since when there has been none.
     quiet_since: Instant,
+    /// Bytes wait for the socket to take them: of an answer, even where none is open any more.
+    is_sending: bool,
     /// It was told to go, and nothing has heard it yet.
     is_wanted: bool,
     /// Woken when its place is wanted.
@@ -84,6 +86,11 @@ pub struct IdleLimits {
 }
 
 impl Streams {
+    /// Whether the client has everything that it asked for.
+    fn is_quiet(&self) -> bool {
+        self.open.is_empty() && !self.is_sending
+    }
+
     fn change(&mut self, number: u64, change: impl FnOnce(&mut OpenStream)) {
         for open in &mut self.open {
             if open.number == number {
@@ -118,6 +125,7 @@ impl Activity {
             open: Vec::new(),
             next: 0,
             quiet_since: now,
+            is_sending: false,
             is_wanted: false,
             waker: None,
         });
@@ -157,10 +165,19 @@ impl Activity {
         self.streams().quiet_since = now;
     }
 
-    /// Since when nothing has been asked; none while something is.
+    /// Since when nothing has been asked; none while something is, or is sent.
     pub fn idle_since(&self) -> Option<Instant> {
         let streams = self.streams();
-        streams.open.is_empty().then_some(streams.quiet_since)
+        streams.is_quiet().then_some(streams.quiet_since)
+    }
+
+    /// Bytes wait for the socket, or no longer do.
+    pub fn sends(&self, is_sending: bool, now: Instant) {
+        let mut streams = self.streams();
+        streams.is_sending = is_sending;
+        if streams.is_quiet() {
+            streams.quiet_since = now;
+        }
     }
 
     /// Its place is wanted.
@@ -189,7 +206,7 @@ impl Activity {
     pub fn poll_has_to_go(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut streams = self.streams();
         if std::mem::take(&mut streams.is_wanted) {
-            if streams.open.is_empty() {
+            if streams.is_quiet() {
                 return Poll::Ready(());
             }
             self.0.told.store(false, Ordering::Relaxed);
@@ -274,6 +291,15 @@ impl WatchedBody {
             ..Self::new(inner, guard)
         }
     }
+
+    /// A piece with what its connection does not see otherwise: over HTTP/1.1 bytes of memory that
+    /// wait for the socket are seen there; over HTTP/2 they may wait for the client's window.
+    fn kept(&self, piece: Piece) -> Piece {
+        if self.tells_waits || piece.is_of_file() {
+            return piece.of(&self.guard);
+        }
+        piece
+    }
 }
 
 impl Body for WatchedBody {
@@ -291,8 +317,8 @@ impl Body for WatchedBody {
             let since = frame.is_ready().then(clock::now);
             self.guard.waits_for_client(since);
         }
-        let guard = &self.guard;
-        frame.map_ok(|frame| frame.map_data(|piece| piece.of(guard)))
+        let this = &*self;
+        frame.map_ok(|frame| frame.map_data(|piece| this.kept(piece)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -387,6 +413,22 @@ mod tests {
             activity.verdict(PATIENCE, at(500)),
             IdleVerdict::FineUntil(_)
         ));
+    }
+
+    #[test]
+    fn a_connection_is_not_idle_while_bytes_wait_for_its_socket() {
+        let start = clock::now();
+        let later = start + Duration::from_secs(3);
+        let activity = Activity::new(start);
+        let cx = &mut Context::from_waker(Waker::noop());
+        activity.sends(true, start);
+        assert_eq!(activity.idle_since(), None);
+        activity.tell_to_go();
+        assert!(activity.poll_has_to_go(cx).is_pending());
+        activity.sends(false, later);
+        assert_eq!(activity.idle_since(), Some(later));
+        activity.tell_to_go();
+        assert!(activity.poll_has_to_go(cx).is_ready());
     }
 
     #[test]

@@ -136,7 +136,9 @@ where
     pub async fn http1(self, stream: ClientStream) {
         let pieces = Arc::default();
         let stream = FileStream::new(stream, Arc::clone(&pieces));
-        let stream = PatientStream::new(stream, self.context.limits.write_timeout.0);
+        let context = &self.context;
+        let activity = context.place.activity.clone();
+        let stream = PatientStream::new(stream, context.limits.write_timeout.0, activity);
         Box::pin(self.http1_watched(stream, Some(pieces))).await;
     }
 
@@ -266,7 +268,8 @@ impl ConnectionContext {
         tls: TlsAcceptor,
     ) -> Option<Box<TlsStream<PatientStream<ClientStream>>>> {
         // Under the TLS, so that the handshake is watched too.
-        let stream = PatientStream::new(stream, self.limits.write_timeout.0);
+        let activity = self.place.activity.clone();
+        let stream = PatientStream::new(stream, self.limits.write_timeout.0, activity);
         let shaken = tokio::select! {
             biased;
             shaken = timeout(self.limits.handshake_timeout.0, Box::pin(tls.accept(stream))) => shaken,

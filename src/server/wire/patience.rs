@@ -2,7 +2,8 @@
 //!
 //! Owns the write timer that hyper lacks: it runs while the socket takes nothing, and ends the
 //! connection when the limit is over, so that a reader who has stopped does not hold a slot and a
-//! download for ever. Must not know HTTP.
+//! download for ever. While it runs the connection is not idle, whatever has been taken to be sent.
+//! Must not know HTTP.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -13,18 +14,23 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::activity::Activity;
+use crate::values::clock;
+
 pub struct PatientStream<S> {
     stream: S,
     limit: Duration,
+    activity: Activity,
     /// Runs while a write waits.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> PatientStream<S> {
-    pub fn new(stream: S, limit: Duration) -> Self {
+    pub fn new(stream: S, limit: Duration, activity: Activity) -> Self {
         Self {
             stream,
             limit,
+            activity,
             timer: None,
         }
     }
@@ -35,11 +41,18 @@ impl<S> PatientStream<S> {
         written: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.timer = None;
+            if self.timer.take().is_some() {
+                self.activity.sends(false, clock::now());
+            }
             return written;
         }
-        let limit = self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
+        let timer = match &mut self.timer {
+            Some(timer) => timer,
+            None => {
+                self.activity.sends(true, clock::now());
+                self.timer.insert(Box::pin(sleep(self.limit)))
+            }
+        };
         match timer.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
