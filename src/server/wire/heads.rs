@@ -163,6 +163,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HeadStream<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // What is read from now on is thrown away: no head, which would wait for room.
+        self.progress.is_whole(true);
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
@@ -188,7 +190,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_large_head_waits_for_room_and_a_small_one_or_a_body_does_not() {
         let room = HeadRoom::new(LARGE_BYTES);
-        let opened = [(); 3].map(|()| {
+        let opened = [(); 4].map(|()| {
             let (ours, theirs) = duplex(64 * 1024);
             let progress = HeadProgress::default();
             (
@@ -201,8 +203,9 @@ mod tests {
             (mut one, mut of_one, ends),
             (mut two, mut of_two, _),
             (mut body, mut of_body, whole),
+            (mut ended, mut of_ended, _),
         ] = opened;
-        for client in [&mut of_one, &mut of_two, &mut of_body] {
+        for client in [&mut of_one, &mut of_two, &mut of_body, &mut of_ended] {
             client.write_all(&[b'x'; 20_000]).await.unwrap();
         }
         whole.is_whole(true);
@@ -211,6 +214,13 @@ mod tests {
             read(&mut two).await,
             USUAL_BYTES,
             "there is room for one large head"
+        );
+        assert_eq!(read(&mut ended).await, USUAL_BYTES);
+        ended.shutdown().await.unwrap();
+        assert_eq!(
+            read(&mut ended).await,
+            20_000 - USUAL_BYTES,
+            "what comes behind the last answer is no head"
         );
         assert_eq!(read(&mut body).await, 20_000);
         ends.is_whole(false);

@@ -93,6 +93,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringStream<S> {
                 this.until.insert(Box::pin(sleep(LINGER)))
             }
         };
+        // Asked before the reads, which spend what this task may do at a time: a client that never
+        // pauses is left too.
+        if until.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
         let mut sink = [0; SINK_BYTES];
         loop {
             let mut buffer = ReadBuf::new(&mut sink);
@@ -100,7 +105,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringStream<S> {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
                 // Its end, good or bad.
                 Poll::Ready(_) => return Poll::Ready(Ok(())),
-                Poll::Pending => return until.as_mut().poll(cx).map(Ok),
+                Poll::Pending => return Poll::Pending,
             }
         }
     }
