@@ -99,7 +99,7 @@ impl<'f> Fields<'f> {
         self.0.text(key, value);
     }
 
-    /// A text that [`is_word`], as larder's own words are.
+    /// A text of no other characters than a word has, as larder's own words are.
     pub fn word(&mut self, key: &str, word: &str) {
         self.0.word(key, word);
     }
