@@ -45,7 +45,7 @@ fn asked(larder: &Larder, client: &Client, address: &str, id: &str) -> Line {
 fn a_request_that_failed_says_why_and_how_bad_that_is() {
     let gitlab = GitLab::builder().storage(Storage::Disk).start();
     let larder = Larder::builder(&gitlab)
-        .gitlab_setting("retries = 0\nbreaker_failures = 0\nheader_timeout = \"300ms\"")
+        .gitlab_setting("retries = 0\nbreaker_failures = 0\nheader_timeout = \"3s\"")
         .start();
     let reader = larder.client().token(token::READER);
     let page = path::project_page(42, "my-pkg");
@@ -103,7 +103,7 @@ fn a_request_that_failed_says_why_and_how_bad_that_is() {
         "slow",
         "WARN",
         "timeout",
-        "did not answer within 300ms",
+        "did not answer within 3s",
     );
     gitlab.plan(Act::Status(500).at(Kind::Page).once());
     told(

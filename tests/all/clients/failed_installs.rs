@@ -78,8 +78,8 @@ fn gitlab_with(bytes: usize) -> GitLab {
 /// One try for each request, and short patience.
 fn hasty(gitlab: &GitLab) -> Builder {
     Larder::builder(gitlab)
-        .gitlab_setting("retries = 0\nbreaker_failures = 0\nidle_timeout = \"500ms\"")
-        .gitlab_setting("header_timeout = \"500ms\"")
+        .gitlab_setting("retries = 0\nbreaker_failures = 0\nidle_timeout = \"2s\"")
+        .gitlab_setting("header_timeout = \"3s\"")
 }
 
 fn plain(gitlab: GitLab) -> Failing {
@@ -202,7 +202,7 @@ const CASES: &[Case] = &[
     Case {
         what: "GitLab times out",
         cause: "timeout",
-        says: "GitLab did not answer within 500ms",
+        says: "GitLab did not answer within 3s",
         set_up: || misbehaving(Act::StallBeforeHead(FOR_EVER), Kind::Page, 1_000),
     },
     Case {

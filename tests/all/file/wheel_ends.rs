@@ -315,7 +315,7 @@ fn what_does_not_come_soon_is_not_waited_for_with_a_head() {
 fn a_silent_upstream_is_asked_once_for_a_head() {
     for storage in MODES {
         let wheels = ["1.0", "2.0"].map(wheel);
-        let impatient = "header_timeout = \"500ms\"";
+        let impatient = "header_timeout = \"3s\"";
         let (gitlab, _larder, client) = start_with(storage, impatient, LASTING, &wheels);
         let [first, second] = &wheels;
         head(&client, first);
