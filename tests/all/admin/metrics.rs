@@ -248,6 +248,10 @@ fn no_label_holds_a_package_a_path_a_caller_or_a_token() {
     gitlab.stop();
     client.get(&path::project_page(42, "canary-other"));
 
+    // A client has the last byte, or the break, before its download counts as ended.
+    eventually("the downloads have ended", || {
+        larder.metric("larder_downloads") == Some(0.0)
+    });
     let text = larder.metrics();
     assert!(!text.to_ascii_lowercase().contains("canary"), "{text}");
     let all = samples(&text);
