@@ -20,9 +20,10 @@ class Tools:
                 sys.exit(f"{program} is missing: {DEBIAN}")
         self.baseline = args.baseline
         self.larder, self.bare_hyper = args.larder, args.bare_hyper
-        if not self.larder or not self.bare_hyper:
-            built = build()
-            self.larder, self.bare_hyper = self.larder or built["larder"], self.bare_hyper or built["bare_hyper"]
+        # One by one: an example has other features of the libraries, which larder would get as well.
+        self.larder = self.larder or build("--bin", "larder")
+        if not self.bare_hyper and "bare hyper" not in args.without:
+            self.bare_hyper = build("--example", "bare_hyper")
         for binary in (self.larder, self.bare_hyper, self.baseline):
             if binary and not binary.is_file():
                 sys.exit(f"there is no {binary}")
@@ -65,12 +66,13 @@ class Tools:
         return "; ".join(line for line in lines if line)
 
 
-def build():
-    """larder and bare hyper as larder is published: {name: path}."""
-    command = ["sh", ".ci/dist", "--bin", "larder", "--example", "bare_hyper", "--message-format=json-render-diagnostics"]
+def build(kind, name):
+    """This program, as larder is published."""
+    command = ["sh", ".ci/dist", kind, name, "--message-format=json-render-diagnostics"]
     output = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE).stdout
     messages = map(json.loads, output.splitlines())
-    return {m["target"]["name"]: Path(m["executable"]) for m in messages if m.get("executable")}
+    built = {m["target"]["name"]: Path(m["executable"]) for m in messages if m.get("executable")}
+    return built[name]
 
 
 def make_certificate(folder):
