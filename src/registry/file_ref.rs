@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::scope::PATH_BYTES_USUAL;
+use super::scope::spelled;
 use super::{Filename, MirrorPath, Scope};
 use crate::values::digest::Digest;
 
@@ -87,9 +87,7 @@ impl FileRef {
 
     /// Below GitLab's root as below ours.
     pub fn path(&self) -> String {
-        let mut path = String::with_capacity(PATH_BYTES_USUAL);
-        self.push_path(&mut path);
-        path
+        spelled(|path| self.push_path(path))
     }
 
     pub(super) fn push_path(&self, text: &mut String) {

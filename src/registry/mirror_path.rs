@@ -14,7 +14,7 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use super::raw_path::check;
-use super::scope::PATH_BYTES_USUAL;
+use super::scope::spelled;
 use super::{Filename, Scope};
 use crate::simple::is_wheel;
 use crate::values::secret::Secret;
@@ -168,9 +168,7 @@ impl MirrorPath {
 
     /// With the mirror's name, as it was written.
     pub fn path(&self) -> String {
-        let mut path = String::with_capacity(PATH_BYTES_USUAL);
-        self.push_path(&mut path);
-        path
+        spelled(|path| self.push_path(path))
     }
 
     pub(super) fn push_path(&self, text: &mut String) {

@@ -3,7 +3,7 @@
 //! Must not know whether the page exists, or who may see it.
 
 use super::Scope;
-use super::scope::PATH_BYTES_USUAL;
+use super::scope::spelled;
 use crate::simple::ProjectName;
 
 /// One page in one scope.
@@ -27,9 +27,7 @@ impl PageRef {
 
     /// Below GitLab's root as below ours.
     pub fn path(&self) -> String {
-        let mut path = String::with_capacity(PATH_BYTES_USUAL);
-        self.push_path(&mut path);
-        path
+        spelled(|path| self.push_path(path))
     }
 
     pub(super) fn push_path(&self, text: &mut String) {

@@ -17,7 +17,7 @@ use percent_encoding::percent_decode_str;
 use super::hint;
 use super::osv_request::OsvRequest;
 use super::raw_path::check;
-use super::scope::PATH_BYTES_USUAL;
+use super::scope::spelled;
 use super::{FileRef, MirrorPath, PageRef, Scope, ScopeKind};
 use crate::simple::{ProjectName, is_wheel};
 
@@ -174,9 +174,7 @@ impl Route {
 
     /// The address in canonical form, below GitLab's root as below ours.
     pub fn path(&self) -> String {
-        let mut path = String::with_capacity(PATH_BYTES_USUAL);
-        self.push_path(&mut path);
-        path
+        spelled(|path| self.push_path(path))
     }
 
     /// Adds the same to a text.

@@ -14,7 +14,14 @@ const ID_BYTES_MAX: usize = 1024;
 const MIRROR_BYTES_MAX: usize = 64;
 
 /// Of most paths, with room for what follows a scope.
-pub(super) const PATH_BYTES_USUAL: usize = 128;
+const PATH_BYTES_USUAL: usize = 128;
+
+/// A path by itself, of what adds it to a text.
+pub(super) fn spelled(push: impl FnOnce(&mut String)) -> String {
+    let mut path = String::with_capacity(PATH_BYTES_USUAL);
+    push(&mut path);
+    path
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ScopeKind {
@@ -111,9 +118,7 @@ impl Scope {
 
     /// The scope's registry below the root, without a trailing slash.
     pub(super) fn path(&self) -> String {
-        let mut path = String::with_capacity(PATH_BYTES_USUAL);
-        self.push_path(&mut path);
-        path
+        spelled(|path| self.push_path(path))
     }
 
     pub(super) fn push_path(&self, text: &mut String) {
